@@ -1,0 +1,1 @@
+"""The ``emotions`` command: the only place that builds settings, prints, or exits."""

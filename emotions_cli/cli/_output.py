@@ -1,0 +1,58 @@
+"""What the commands print: data to stdout, everything said about it to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+BAR_WIDTH = 32
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def stdout_console() -> Console:
+    """A console for tables on stdout."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def stderr_console() -> Console:
+    """A console for notes and progress on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(notes: Iterable[str]) -> None:
+    """Print notes to stderr, a line each."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """Print plain values as indented JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def plain_table(*columns: str, title: str | None = None) -> Table:
+    """Make a table; columns that begin with ``>`` are aligned to the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return table
+
+
+def bar(share: float, width: int = BAR_WIDTH) -> str:
+    """Draw a share of 1 as a bar of eighths of a character."""
+    eighths = round(max(0.0, min(share, 1.0)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (_EIGHTHS[rest] if rest else "")

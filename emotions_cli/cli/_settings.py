@@ -1,0 +1,55 @@
+"""From a command's options to settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emotions_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from emotions_cli.data import DataRequest
+    from emotions_cli.settings import ResolvedSettings, Settings
+
+
+def resolve_settings(file: Path | None, assignments: list[str] | None, **sections: dict[str, Any]) -> ResolvedSettings:
+    """Resolve settings from options by section, ``--set`` assignments, environment and file.
+
+    Raises:
+        UsageError: An assignment is not of the form ``section.key=value``.
+        SettingsError: See :func:`emotions_cli.settings.resolve`.
+    """
+    from emotions_cli.settings import resolve
+
+    layer: dict[str, dict[str, Any]] = {}
+    for assignment in assignments or []:
+        path, equals, value = assignment.partition("=")
+        section, dot, key = path.partition(".")
+        if not (equals and dot and section and key):
+            raise UsageError(f"--set '{assignment}' is not of the form section.key=value.", "For example: --set training.seed=3")
+        layer.setdefault(section, {})[key] = value
+    for section, values in sections.items():
+        layer.setdefault(section, {}).update({key: value for key, value in values.items() if value is not None})
+    return resolve(layer, file=file)
+
+
+def data_request(settings: Settings) -> DataRequest:
+    """Turn the data section into a request to load."""
+    from emotions_cli.data import DataRequest
+    from emotions_cli.data.files import FileOptions
+    from emotions_cli.streams.formats import Format
+
+    data = settings.data
+    return DataRequest(
+        data.reference,
+        validation=data.validation,
+        test=data.test,
+        files=FileOptions(
+            None if data.input_format is None else Format(data.input_format),
+            data.text_column,
+            data.label_column,
+            data.label_separator,
+        ),
+        label_map=data.label_map,
+        token=None if settings.hub.token is None else settings.hub.token.get_secret_value(),
+    )

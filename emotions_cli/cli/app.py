@@ -1,0 +1,66 @@
+"""The root command, and the one boundary where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from emotions_cli import __version__
+from emotions_cli.cli import config, data, evaluate, predict, train
+from emotions_cli.errors import EXIT_INTERRUPTED, EXIT_OK, EmotionsError
+
+
+class RootGroup(TyperGroup):
+    """Prints errors raised on purpose as two lines, lets all others keep their traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except EmotionsError as error:
+            typer.secho(f"Error: {error.message}", err=True, fg=typer.colors.RED)
+            if error.hint:
+                typer.echo(f"  → {error.hint}", err=True)
+            raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError:
+            # the reader has seen enough; nothing may be flushed into the closed pipe at exit
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+            raise typer.Exit(EXIT_OK) from None
+        except KeyboardInterrupt:
+            typer.echo("\nInterrupted.", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=RootGroup,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train, evaluate and run emotion classifiers on text.",
+)
+app.command("predict")(predict.predict_command)
+app.command("train")(train.train_command)
+app.command("evaluate")(evaluate.evaluate_command)
+app.add_typer(data.app, name="data")
+app.add_typer(config.app, name="config")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"emotions {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train, evaluate and run emotion classifiers on text."""

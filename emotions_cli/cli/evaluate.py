@@ -1,0 +1,157 @@
+"""``emotions evaluate``: judge a model on labelled texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emotions_cli.cli._options import (
+    DataOpt,
+    InputFormatOpt,
+    JsonOpt,
+    LabelColumnOpt,
+    LabelMapOpt,
+    LabelSeparatorOpt,
+    ModelOpt,
+    SetOpt,
+    SettingsOpt,
+    TextColumnOpt,
+)
+from emotions_cli.cli._output import plain_table, print_json, say, stdout_console
+from emotions_cli.cli._settings import data_request, resolve_settings
+from emotions_cli.errors import GateFailed, UsageError
+
+if TYPE_CHECKING:
+    from emotions_cli.evaluation import Evaluation
+
+
+def evaluate_command(
+    model: ModelOpt = None,
+    data: DataOpt = None,
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="NAME", help="Split to judge on (default: test, else validation, else all).")
+    ] = None,
+    text_column: TextColumnOpt = None,
+    label_column: LabelColumnOpt = None,
+    label_separator: LabelSeparatorOpt = None,
+    label_map: LabelMapOpt = None,
+    input_format: InputFormatOpt = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write texts, true and predicted labels to this file.")
+    ] = None,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option("--fail-under", metavar="METRIC=LIMIT", help="Exit with 3 when a metric misses its limit; repeatable."),
+    ] = None,
+    as_json: JsonOpt = False,
+    settings: SettingsOpt = None,
+    assignments: SetOpt = None,
+) -> None:
+    """Judge a model on labelled texts: accuracy, F1, calibration, per label and overall."""
+    from emotions_cli.data import load_dataset
+    from emotions_cli.evaluation import Gate, evaluate
+    from emotions_cli.inference import Classifier
+
+    gates = [Gate.parse(text) for text in fail_under or []]
+    resolved = resolve_settings(
+        settings,
+        assignments,
+        data={
+            "reference": data,
+            "text_column": text_column,
+            "label_column": label_column,
+            "label_separator": label_separator,
+            "label_map": label_map,
+            "input_format": input_format,
+        },
+        inference={"model": model},
+        evaluation={"split": split},
+    ).settings
+    inference = resolved.inference
+    classifier = Classifier.open(require_model(inference.model), batch_size=inference.batch_size, threads=inference.threads)
+    dataset = load_dataset(data_request(resolved))
+    say(dataset.notes)
+    evaluation = evaluate(classifier, dataset, split=resolved.evaluation.split, ece_bins=resolved.evaluation.ece_bins)
+    say(evaluation.notes)
+    if as_json:
+        print_json({**evaluation.judgement.to_json(), "split": evaluation.split, "notes": list(evaluation.notes)})
+    else:
+        _print(evaluation, dataset.reference)
+    if output is not None:
+        _write(evaluation, output)
+    missed = [gate for gate in gates if not gate.passes(evaluation.judgement.overall)]
+    if missed:
+        values = evaluation.judgement.overall
+        said = ", ".join(f"{gate.metric} is {values[gate.metric]:.4f}, the limit is {gate.limit:g}" for gate in missed)
+        raise GateFailed(f"The model misses its gate: {said}.", "")
+
+
+def require_model(reference: str | None) -> str:
+    """Return the model reference.
+
+    Raises:
+        UsageError: None was given.
+    """
+    if reference is None:
+        raise UsageError(
+            "No model given.",
+            "Use --model runs/NAME; train one with: emotions train --data sample --output runs/NAME",
+        )
+    return reference
+
+
+def _print(evaluation: Evaluation, reference: str) -> None:
+    console = stdout_console()
+    judgement = evaluation.judgement
+    console.print(f"[bold]{reference}[/], split {evaluation.split}: {judgement.n:,} texts\n")
+    overall = plain_table("metric", ">value")
+    for name, value in judgement.overall.items():
+        overall.add_row(name, f"{value:.4f}")
+    console.print(overall)
+    labels = plain_table("label", ">precision", ">recall", ">F1", ">support")
+    scores = judgement.labels
+    for i, name in enumerate(judgement.names):
+        labels.add_row(
+            name, *(f"{values[i]:.3f}" for values in (scores.precision, scores.recall, scores.f1)), f"{scores.support[i]:,}"
+        )
+    console.print(labels)
+    if judgement.confusion is None:
+        return
+    matrix = plain_table("true \\ answered", *(f">{name}" for name in judgement.names))
+    for name, row in zip(judgement.names, judgement.confusion.tolist(), strict=True):
+        matrix.add_row(name, *(_shaded(count, sum(row)) for count in row))
+    console.print(matrix)
+
+
+def _shaded(count: int, of: int) -> str:
+    """A cell whose background gets darker with its share of the row."""
+    share = count / of if of else 0.0
+    level = round(share * 8)
+    if level == 0:
+        return f"[dim]{count}[/]"
+    # the blues of the 256-colour cube, light text on the dark ones
+    shades = (17, 18, 19, 20, 26, 32, 38, 44)
+    return f"[{'white' if level < 6 else 'black'} on color({shades[level - 1]})]{count:>4} [/]"
+
+
+def _write(evaluation: Evaluation, path: Path) -> None:
+    from emotions_cli.cli._answers import answer_columns, answer_values, joined_labels
+    from emotions_cli.streams.formats import require_format
+    from emotions_cli.streams.writers import file_writer
+
+    file_format = require_format(path)
+    names = evaluation.labels.names
+    columns = ["text", "label", *answer_columns(names, prefix="", top_k=0, all_scores=True)]
+    single = evaluation.judgement.confusion is not None
+    rows = [
+        {
+            "text": prediction.text,
+            "label": joined_labels(truth, file_format, single=single),
+            **answer_values(prediction, file_format, single=single, prefix="", top_k=0, all_scores=True),
+        }
+        for prediction, truth in zip(evaluation.predictions, evaluation.truth, strict=True)
+    ]
+    with file_writer(path, file_format, columns) as writer:
+        writer.write(rows)

@@ -1,0 +1,108 @@
+"""Labelled rows from files: one, a glob of several, or a folder with one a split."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from emotions_cli.data.columns import choose_columns, label_parser
+from emotions_cli.data.dataset import ALL, TEST, TRAIN, VALIDATION, LabelledText
+from emotions_cli.errors import DataError
+from emotions_cli.streams.formats import Format, format_of, require_format
+from emotions_cli.streams.readers import open_rows
+
+SPLIT_FILE_STEMS = {
+    TRAIN: ("train", "training"),
+    VALIDATION: ("validation", "valid", "val", "dev"),
+    TEST: ("test",),
+}
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Rows of one or more files.
+
+    Attributes:
+        rows: In the order of the files.
+        several: Whether a row may have several labels, or none.
+        notes: Which columns were guessed.
+    """
+
+    rows: list[LabelledText]
+    several: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How files are read: format, columns and separator; ``None`` leaves the choice to the file."""
+
+    file_format: Format | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    label_separator: str | None = None
+
+
+def split_files(reference: str) -> Mapping[str, list[Path]]:
+    """Find the files behind a reference: split name → files; a file or a glob is one split named ``all``.
+
+    Raises:
+        DataError: Nothing is there, or a folder has no file that is named after a split.
+    """
+    path = Path(reference)
+    if path.is_dir():
+        return _folder(path)
+    if path.exists() or not glob.has_magic(reference):
+        return {ALL: [path]}
+    found = sorted(Path(name) for name in glob.glob(reference, recursive=True) if Path(name).is_file())  # noqa: PTH207
+    if not found:
+        raise DataError(f"No file matches '{reference}'.", "Check the pattern; it is taken from the working directory.")
+    return {ALL: found}
+
+
+def _folder(folder: Path) -> Mapping[str, list[Path]]:
+    files = [file for file in sorted(folder.iterdir()) if file.is_file() and format_of(file) not in {None, Format.TEXT}]
+    splits: dict[str, list[Path]] = {}
+    for split, stems in SPLIT_FILE_STEMS.items():
+        named = [file for file in files if file.stem.lower() in stems]
+        if len(named) > 1:
+            raise DataError(
+                f"Folder '{folder}' has several files for the {split} split: {', '.join(file.name for file in named)}.",
+                "Keep one, or name one file as the data.",
+            )
+        if named:
+            splits[split] = named
+    if not splits:
+        raise DataError(
+            f"Folder '{folder}' has no train, validation or test file (csv, tsv, jsonl, parquet).",
+            "Name the files train.csv, validation.csv, test.csv, or give one file.",
+        )
+    return splits
+
+
+def read_labelled(path: Path, options: FileOptions) -> LabelledRows:
+    """Read a file's rows.
+
+    Raises:
+        DataError: The file or a column is missing, the file has no rows, or a row has no label.
+    """
+    file_format = options.file_format or require_format(path)
+    if file_format is Format.TEXT:
+        raise DataError(f"'{path}' has texts but no labels.", "Labelled data is csv, tsv, jsonl or parquet.")
+    with open_rows(path, file_format) as source:
+        columns = choose_columns(source.columns, source.name, options.text_column, options.label_column)
+        cells = [(row.get(columns.text), row.get(columns.label)) for row in source.rows]
+    if not cells:
+        raise DataError(f"'{path}' has no rows.", "Give it at least one row below its header.")
+    first = next((label for _, label in cells if label not in (None, "")), None)
+    parse, several = label_parser(first, options.label_separator)
+    rows = []
+    for number, (text, label) in enumerate(cells, start=1):
+        names = parse(label)
+        if names is None:
+            what = "no label" if label in (None, "") else f"the label {label!r}, which is no list of labels"
+            raise DataError(f"'{path}' row {number} has {what}.", "Label every row, or remove those without one.")
+        rows.append(LabelledText("" if text is None else str(text), names))
+    return LabelledRows(rows, several, columns.notes)

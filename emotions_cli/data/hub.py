@@ -1,0 +1,112 @@
+"""Labelled rows from the Hugging Face Hub, through the ``datasets`` library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from emotions_cli.data.columns import choose_columns, label_parser
+from emotions_cli.data.dataset import LabelledText
+from emotions_cli.data.files import LabelledRows
+from emotions_cli.errors import DataError
+from emotions_cli.extras import require
+from emotions_cli.hub_client import NO_NETWORK, exception_chain, prepare_hub_client
+
+PREFIX = "hf:"
+
+# The configuration and commit that are read when the reference names none: known to work, never moving.
+PINNED = {
+    "dair-ai/emotion": ("split", "cab853a1dbdf4c42c2b3ef2173804746df8825fe"),
+    "google-research-datasets/go_emotions": ("simplified", "add492243ff905527e67aeb8b80c082af02207c3"),
+}
+
+
+@dataclass(frozen=True)
+class HubReference:
+    """``hf:NAME[:CONFIG][@REVISION]``, taken apart."""
+
+    name: str
+    config: str | None
+    revision: str | None
+
+    @classmethod
+    def parse(cls, reference: str) -> HubReference:
+        """Take a reference apart and fill in what is pinned.
+
+        Raises:
+            DataError: It has no name.
+        """
+        rest, _, revision = reference.removeprefix(PREFIX).partition("@")
+        name, _, config = rest.partition(":")
+        if not name:
+            raise DataError(f"'{reference}' names no data set.", "Write hf:owner/name, for example hf:dair-ai/emotion.")
+        pinned_config, pinned_revision = PINNED.get(name, (None, None))
+        return cls(name, config or pinned_config, revision or pinned_revision)
+
+
+def read_hub(
+    reference: HubReference, *, text_column: str | None, label_column: str | None, token: str | None
+) -> tuple[Mapping[str, LabelledRows], tuple[str, ...]]:
+    """Download (or take from the cache) all splits of a Hub data set.
+
+    Returns:
+        Split name → rows, and the names of its labels in the order the Hub gives them (empty when it gives none).
+
+    Raises:
+        DataError: The Hub can't be reached, or has no such data set, configuration or revision.
+        DependencyMissing: The ``train`` extra is not installed.
+    """
+    require("train", "Reading data from the Hub")
+    import datasets
+
+    prepare_hub_client()
+
+    try:
+        loaded = datasets.load_dataset(
+            reference.name, reference.config, revision=reference.revision, token=token, download_mode="reuse_dataset_if_exists"
+        )
+    except (datasets.exceptions.DatasetNotFoundError, ValueError, OSError, RuntimeError) as error:
+        raise _explain(reference, error) from error
+    splits = {}
+    names: tuple[str, ...] = ()
+    for split, table in loaded.items():
+        columns = choose_columns(table.column_names, f"{PREFIX}{reference.name}", text_column, label_column)
+        feature = table.features[columns.label]
+        class_label = getattr(feature, "feature", feature)
+        names = tuple(getattr(class_label, "names", ()) or ())
+        splits[str(split)] = LabelledRows(
+            _rows(table[columns.text], table[columns.label], names), class_label is not feature, columns.notes
+        )
+    return splits, names
+
+
+def _rows(texts: Any, cells: Any, names: tuple[str, ...]) -> list[LabelledText]:
+    first = next((cell for cell in cells if cell is not None), None)
+    parse, _ = label_parser(first, None)
+    rows: list[LabelledText] = []
+    for text, cell in zip(texts, cells, strict=True):
+        labels = parse(cell)
+        if labels is None:
+            raise DataError(f"Row {len(rows) + 1} has no label.", "Choose another data set or label column.")
+        rows.append(LabelledText(str(text), tuple(names[int(label)] for label in labels) if names else labels))
+    return rows
+
+
+def _explain(reference: HubReference, error: Exception) -> DataError:
+    place = f"'{PREFIX}{reference.name}'"
+    kinds = {type(cause).__name__ for cause in exception_chain(error)}
+    if kinds & NO_NETWORK:
+        return DataError(
+            f"The Hugging Face Hub can't be reached for {place}, and it is not in the cache.",
+            "Without a network use --data sample, or a file: --data reviews.csv",
+        )
+    if "DatasetNotFoundError" in kinds:
+        return DataError(
+            f"The Hub has no data set {place}, or not at that revision, or it is private.",
+            "Check the name; for a private one set EMOTIONS_HUB__TOKEN.",
+        )
+    summary = str(error).strip().splitlines() or [type(error).__name__]
+    return DataError(
+        f"{place} can't be read: {summary[0]}", "Check name, configuration and revision: hf:NAME[:CONFIG][@REVISION]"
+    )

@@ -1,0 +1,116 @@
+"""Texts to token ids and back into rectangles: the one place that knows padding and what happens to long texts.
+
+Training and inference both go through here, so that a model is run on exactly what it was trained on. A text that is longer
+than the model reads keeps its head; how many tokens were cut is always known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotions_cli.errors import ModelError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TOKENIZER_FILE = "tokenizer.json"
+CONFIG_FILE = "config.json"
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """One text's token ids, special tokens included, and the number of tokens that did not fit."""
+
+    ids: tuple[int, ...]
+    cut: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Encoder:
+    """A tokenizer with its padding and its longest input.
+
+    Args:
+        tokenizer: Any fast tokenizer; its own padding and truncation are switched off.
+        pad_id: Id of the padding token.
+        max_length: Longest input in tokens, special tokens included.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, pad_id: int, max_length: int) -> None:
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length)
+        self._tokenizer = tokenizer
+        self.pad_id = pad_id
+        self.max_length = max_length
+
+    @classmethod
+    def from_folder(cls, folder: Path, *, max_length: int) -> Encoder:
+        """Read ``tokenizer.json`` and the padding id from a Hugging Face model folder.
+
+        Raises:
+            ModelError: The folder has no fast tokenizer, or no padding token.
+        """
+        from tokenizers import Tokenizer
+
+        path = folder / TOKENIZER_FILE
+        if not path.is_file():
+            raise ModelError(f"'{folder}' has no {TOKENIZER_FILE}.", "Only models with a fast tokenizer can be used.")
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the Rust side raises bare Exceptions
+            raise ModelError(f"'{path}' can't be read: {error}", "Fetch or train the model again.") from error
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        pad_id = config.get("pad_token_id")
+        if pad_id is None and tokenizer.padding:
+            pad_id = tokenizer.padding["pad_id"]
+        if pad_id is None:
+            raise ModelError(f"The tokenizer of '{folder}' has no padding token.", "Choose an encoder model such as MiniLM.")
+        return cls(tokenizer, pad_id=pad_id, max_length=max_length)
+
+    def encode(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Tokenise texts, in order."""
+        return [
+            TokenIds(
+                tuple(encoding.ids),
+                sum(len(part.ids) - sum(part.special_tokens_mask) for part in encoding.overflowing),
+            )
+            for encoding in self._tokenizer.encode_batch(list(texts))
+        ]
+
+    def pad(self, batch: Sequence[TokenIds]) -> dict[str, IntArray]:
+        """Make a batch rectangular.
+
+        Returns:
+            ``input_ids``, ``attention_mask`` and ``token_type_ids``, each (texts, tokens of the longest text).
+        """
+        shape = (len(batch), max(len(tokens) for tokens in batch))
+        ids = np.full(shape, self.pad_id, dtype=np.int64)
+        mask = np.zeros(shape, dtype=np.int64)
+        for row, tokens in enumerate(batch):
+            ids[row, : len(tokens)] = tokens.ids
+            mask[row, : len(tokens)] = 1
+        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros(shape, dtype=np.int64)}
+
+
+def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[IntArray]:
+    """Cut texts into batches of about equal length, the longest first, so that little padding is computed.
+
+    Args:
+        lengths: Tokens of each text.
+        batch_size: Texts a batch; the last one may have fewer.
+
+    Returns:
+        Indices into ``lengths``; together the batches hold each text once.
+    """
+    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]

@@ -1,0 +1,64 @@
+"""What a classifier can answer: a fixed, ordered set of labels, and whether a text has one of them or several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from emotions_cli.errors import DataError
+
+# The order in which well-known emotions are listed; other labels follow in alphabetical order.
+CUSTOMARY_ORDER = ("sadness", "joy", "love", "anger", "fear", "surprise", "neutral")
+
+
+class Task(StrEnum):
+    """How labels and texts go together."""
+
+    SINGLE_LABEL = "single-label"
+    MULTI_LABEL = "multi-label"
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """An ordered set of label names; a label's id is its place in it.
+
+    Raises:
+        DataError: When a name is empty or stands twice.
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if any(not name for name in self.names):
+            raise DataError("A label name is empty.", "Name every label, or drop the rows without one.")
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise DataError(f"Label '{twice[0]}' stands twice in the label set.", "Give every label a name of its own.")
+
+    @classmethod
+    def in_customary_order(cls, names: Iterable[str]) -> LabelSet:
+        """Build a set from names in any order: well-known emotions first, the others alphabetically."""
+        given = set(names)
+        known = [name for name in CUSTOMARY_ORDER if name in given]
+        return cls((*known, *sorted(given.difference(known))))
+
+    def id_of(self, name: str) -> int:
+        """Return the id of a label name; ``KeyError`` when the set lacks it."""
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise KeyError(name) from None
+
+    def ids(self) -> dict[str, int]:
+        """Return name → id for all labels."""
+        return {name: i for i, name in enumerate(self.names)}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names

@@ -1,0 +1,1 @@
+"""Models on disk: the bundle that training writes and inference opens."""

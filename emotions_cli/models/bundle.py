@@ -1,0 +1,177 @@
+"""The model bundle: a folder that holds everything needed to run, check and repeat a model.
+
+::
+
+    config.json  model.safetensors  tokenizer.json …   a Hugging Face folder: ``from_pretrained`` opens it
+    model.onnx                                         the same weights for ONNX Runtime
+    emotions.json                                      the manifest: labels, decisions, origins, hashes, probes
+
+Opening a bundle checks the hash of every file the manifest lists, and names those that differ. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from emotions_cli.encoding import Encoder
+from emotions_cli.errors import BundleCorrupt, ModelError
+from emotions_cli.labels import LabelSet, Task
+
+MANIFEST_FILE = "emotions.json"
+ONNX_FILE = "model.onnx"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A text with the token ids and probabilities it must give, so that a changed runtime or tokenizer is noticed."""
+
+    text: str
+    ids: tuple[int, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``emotions.json`` says.
+
+    Attributes:
+        labels: Label names; the place in the list is the column of the model's output.
+        task: Single-label (softmax) or multi-label (sigmoid and thresholds).
+        max_length: Longest input in tokens.
+        temperature: Logits are divided by it before they become probabilities.
+        thresholds: A threshold a label for multi-label models, else ``None``.
+        base_model: Name and sha256 of the weights that training started from.
+        data: Reference, fingerprint and split sizes of the training data.
+        settings: Resolved settings of the run, secrets masked.
+        metrics: Validation metrics of these weights.
+        versions: Versions of this package and the libraries it trained with.
+        created: UTC time of writing, ISO 8601.
+        probes: Texts with their expected token ids and scores.
+        files: File name → sha256 of every other file in the folder.
+    """
+
+    labels: tuple[str, ...]
+    task: Task
+    max_length: int
+    temperature: float = 1.0
+    thresholds: tuple[float, ...] | None = None
+    base_model: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+    probes: tuple[Probe, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, format version first."""
+        return {"format": FORMAT_VERSION, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], path: Path) -> Manifest:
+        """Check and read plain values.
+
+        Raises:
+            ModelError: The format is newer than this version reads, or a part is missing or malformed.
+        """
+        version = content.get("format")
+        if version != FORMAT_VERSION:
+            raise ModelError(
+                f"{path} has bundle format {version!r}; this version reads format {FORMAT_VERSION}.",
+                "Upgrade: pip install --upgrade emotions-cli",
+            )
+        try:
+            known = {f.name: content[f.name] for f in fields(cls) if f.name in content}
+            thresholds = known.get("thresholds")
+            known["labels"] = LabelSet(tuple(known["labels"])).names
+            known["task"] = Task(known["task"])
+            known["thresholds"] = None if thresholds is None else tuple(thresholds)
+            known["probes"] = tuple(Probe(p["text"], tuple(p["ids"]), tuple(p["scores"])) for p in known.get("probes", ()))
+            return cls(**known)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{path} is malformed: {error!r}", "Fetch or train the model again.") from error
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle.
+
+    Attributes:
+        path: Its folder.
+        manifest: What its manifest says.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path) -> Bundle:
+        """Open a bundle and check its files against the manifest.
+
+        Raises:
+            ModelError: The folder is not there, is no bundle, or is one this version can't read.
+            BundleCorrupt: A file is missing or has changed.
+        """
+        manifest_path = path / MANIFEST_FILE
+        try:
+            content = json.loads(manifest_path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise _no_bundle(path) from None
+        except (OSError, ValueError) as error:
+            raise BundleCorrupt(f"{manifest_path} can't be read: {error}", "Fetch or train the model again.") from error
+        manifest = Manifest.from_json(content, manifest_path)
+        for name, expected in manifest.files.items():
+            if Path(name).name != name:
+                raise BundleCorrupt(f"{manifest_path} lists '{name}', which is not a file of the bundle.", "Do not use it.")
+            try:
+                actual = sha256_of(path / name)
+            except FileNotFoundError:
+                raise BundleCorrupt(f"Model '{path}' lacks its file {name}.", "Fetch or train the model again.") from None
+            if actual != expected:
+                raise BundleCorrupt(
+                    f"{path / name} has changed since the model was saved (sha256 {actual[:12]}…, expected {expected[:12]}…).",
+                    "Fetch or train the model again.",
+                )
+        return cls(path, manifest)
+
+    @property
+    def labels(self) -> LabelSet:
+        """The labels it answers."""
+        return LabelSet(self.manifest.labels)
+
+    @property
+    def onnx_file(self) -> Path:
+        """The model for ONNX Runtime."""
+        return self.path / ONNX_FILE
+
+    def encoder(self) -> Encoder:
+        """Open its tokenizer."""
+        return Encoder.from_folder(self.path, max_length=self.manifest.max_length)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a folder whose other files are all in place, with their hashes."""
+    hashes = {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.name != MANIFEST_FILE}
+    content = {**manifest.to_json(), "files": hashes}
+    (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _no_bundle(path: Path) -> ModelError:
+    if not path.exists():
+        return ModelError(f"Model '{path}' is not there.", "Train one: emotions train --data sample --output runs/sample")
+    if path.is_dir():
+        return ModelError(f"Folder '{path}' is no model: it has no {MANIFEST_FILE}.", "Name a run folder or its model folder.")
+    return ModelError(f"'{path}' is a file, not a model.", "Name a run folder or its model folder.")

@@ -1,0 +1,122 @@
+"""The settings themselves: every key, its type, bounds, unit and default.
+
+A field's description is what ``settings.example.toml`` and ``emotions config init`` print above the key.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A table of the settings file. Unknown keys are errors; values can't be changed once resolved."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(Section):
+    """What to read, and which columns."""
+
+    reference: str = Field(
+        "hf:dair-ai/emotion",
+        description="data to train on: 'sample', a file, a glob, a folder of splits, hf:NAME[:CONFIG][@REVISION]",
+    )
+    validation: str | None = Field(None, description="file for the validation split, when the reference is one file")
+    test: str | None = Field(None, description="file for the test split, when the reference is one file")
+    input_format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
+        None, description="format of the data files; by default their extension says it"
+    )
+    text_column: str | None = Field(None, description="column with the texts; by default guessed when unambiguous")
+    label_column: str | None = Field(None, description="column with the label(s); by default guessed when unambiguous")
+    label_separator: str | None = Field(
+        None, min_length=1, description="splits a cell into several labels, e.g. '|'; makes the data multi-label"
+    )
+    label_map: Path | None = Field(None, description="TOML file that renames, merges or drops labels")
+    validation_fraction: float = Field(
+        0.1, gt=0.0, lt=1.0, description="share of the training rows held out when there is no validation split (0 to 1)"
+    )
+
+
+class TrainingSettings(Section):
+    """How a model is fine-tuned."""
+
+    base_model: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2", description="encoder to start from: a Hub name or a directory"
+    )
+    runs_dir: Path = Field(Path("runs"), description="folder in which runs are made when no --output is given")
+    epochs: int = Field(3, ge=1, description="passes over the training data")
+    batch_size: int = Field(32, ge=1, description="texts a forward pass")
+    accumulation_steps: int = Field(1, ge=1, description="forward passes whose gradients make one optimiser step")
+    learning_rate: float = Field(1e-4, gt=0.0, description="peak learning rate of AdamW")
+    weight_decay: float = Field(0.01, ge=0.0, description="decoupled weight decay; biases and norms have none")
+    warmup_fraction: Fraction = Field(0.06, description="share of all steps in which the rate rises to its peak (0 to 1)")
+    schedule: Literal["linear", "cosine"] = Field("linear", description="how the rate falls to 0 after warm-up: linear, cosine")
+    max_grad_norm: float = Field(1.0, gt=0.0, description="gradients with a larger L2 norm are scaled down to it")
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0, description="probability mass spread over all labels (0 to 1)")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="'balanced' weighs a label by the inverse of its frequency: none, balanced"
+    )
+    max_length: int = Field(128, ge=8, description="longest text the model reads, in tokens; the rest is cut")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="arithmetic of the forward pass: auto (bf16 where the device has it), fp32, bf16, fp16 (CUDA)"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train: auto, cpu, cuda, mps")
+    eval_steps: int = Field(0, ge=0, description="optimiser steps between evaluations; 0: at the end of every epoch")
+    metric: Literal["macro_f1", "accuracy", "weighted_f1", "micro_f1", "nll"] = Field(
+        "macro_f1", description="validation metric that chooses the best weights: macro_f1, accuracy, weighted_f1, micro_f1, nll"
+    )
+    patience: int = Field(0, ge=0, description="evaluations without a better metric before stopping early; 0: never")
+    seed: int = Field(17, ge=0, lt=2**32, description="seeds weights, order of texts and splits")
+
+
+class InferenceSettings(Section):
+    """How a model is run."""
+
+    model: str | None = Field(None, description="model to predict and evaluate with: a run folder or a bundle")
+    batch_size: int = Field(32, ge=1, description="texts a forward pass")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: as many as the process may use")
+    min_score: Fraction = Field(0.0, description="answers with a lower score become 'uncertain' (0 to 1)")
+
+
+class EvaluationSettings(Section):
+    """How a model is judged."""
+
+    split: str | None = Field(None, description="split to judge on; by default test, else validation, else all rows")
+    ece_bins: int = Field(15, ge=1, description="bins of equal width for the expected calibration error")
+
+
+class HubSettings(Section):
+    """How the Hugging Face Hub is spoken to."""
+
+    token: SecretStr | None = Field(None, description="access token for private repositories; better set as EMOTIONS_HUB__TOKEN")
+    base_model_revision: str | None = Field(None, description="commit, tag or branch of a base model that comes from the Hub")
+
+
+class Settings(BaseSettings):
+    """All sections. Build it with :func:`emotions_cli.settings.resolve`, which knows the order of the sources."""
+
+    model_config = SettingsConfigDict(env_prefix="EMOTIONS_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    data: DataSettings = Field(default_factory=DataSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    inference: InferenceSettings = Field(default_factory=InferenceSettings)
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+    hub: HubSettings = Field(default_factory=HubSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take only what is passed in: :func:`emotions_cli.settings.resolve` reads and merges the sources."""
+        return (init_settings,)

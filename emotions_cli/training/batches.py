@@ -1,0 +1,81 @@
+"""Batches of texts of about equal length, in an order that depends on seed and epoch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotions_cli.encoding import Encoder, IntArray, TokenIds
+
+if TYPE_CHECKING:
+    import torch
+
+# Texts are sorted inside windows of this many batches: nearly no padding, and still another mixture every epoch.
+WINDOW_BATCHES = 50
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of one forward pass: inputs (texts, tokens) by name, targets as float (texts, labels)."""
+
+    inputs: dict[str, torch.Tensor]
+    targets: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+class TrainingBatches:
+    """Cuts encoded texts into batches, anew for every epoch.
+
+    Args:
+        tokens: Encoded texts.
+        targets: What is true (texts, labels).
+        encoder: Pads them.
+        batch_size: Texts a batch; the last one of an epoch may have fewer, none is dropped.
+        seed: With the epoch's number it fixes the order.
+    """
+
+    def __init__(
+        self, tokens: Sequence[TokenIds], targets: NDArray[np.bool_], encoder: Encoder, *, batch_size: int, seed: int
+    ) -> None:
+        self._tokens = tokens
+        self._lengths = np.array([len(t) for t in tokens], dtype=np.int64)
+        self._targets = targets.astype(np.float32)
+        self._encoder = encoder
+        self._batch_size = batch_size
+        self._seed = seed
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-len(self._tokens) // self._batch_size)
+
+    def indices(self, epoch: int) -> list[IntArray]:
+        """Return which texts make up each batch of an epoch."""
+        rng = np.random.default_rng((self._seed, epoch))
+        shuffled = rng.permutation(len(self._tokens))
+        window = WINDOW_BATCHES * self._batch_size
+        ordered = np.concatenate([part[np.argsort(self._lengths[part], kind="stable")] for part in _cut(shuffled, window)])
+        batches = _cut(ordered, self._batch_size)
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Yield an epoch's batches."""
+        for indices in self.indices(epoch):
+            yield make_batch(self._encoder, [self._tokens[i] for i in indices], self._targets[indices])
+
+
+def _cut(array: IntArray, size: int) -> list[IntArray]:
+    return [array[start : start + size] for start in range(0, len(array), size)]
+
+
+def make_batch(encoder: Encoder, tokens: Sequence[TokenIds], targets: NDArray[np.float32]) -> Batch:
+    """Pad texts into tensors on the CPU."""
+    import torch
+
+    inputs = {name: torch.from_numpy(array) for name, array in encoder.pad(tokens).items()}
+    return Batch(inputs, torch.from_numpy(targets))

@@ -1,0 +1,162 @@
+"""The parts of a run that come from settings: device and precision, model, optimiser, schedule."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import Tokenizer
+
+from emotions_cli.encoding import Encoder
+from emotions_cli.errors import ModelError, TrainingError
+from emotions_cli.labels import LabelSet, Task
+from emotions_cli.settings import TrainingSettings
+from emotions_cli.training.base_models import BaseModel
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+
+def build_accelerator(device: str, precision: str) -> Accelerator:
+    """Set up device and precision.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: ``auto`` takes bf16 where the device computes it natively, else fp32.
+
+    Raises:
+        TrainingError: The machine has no such device, or the device no such precision.
+    """
+    import torch
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device != "auto" and not available[device]:
+        raise TrainingError(f"This machine has no {device} device.", "Leave --device out, or give --device cpu.")
+    # Accelerate keeps its state for the whole process: a second run may want another device or precision
+    AcceleratorState._reset_state(reset_partial_state=True)
+    chosen = device if device != "auto" else next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if precision == "fp16" and chosen != "cuda":
+        raise TrainingError(f"fp16 needs a CUDA device, this run is on {chosen}.", "Use --precision auto.")
+    mixed = {"auto": "bf16" if _has_bf16(chosen) else "no", "fp32": "no"}.get(precision, precision)
+    return Accelerator(cpu=chosen == "cpu", mixed_precision=mixed)
+
+
+def _has_bf16(device: str) -> bool:
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int) -> tuple[Any, Any]:
+    """Load a base model with a fresh classification head, and its tokenizer.
+
+    Returns:
+        A ``transformers`` sequence classifier in fp32, and its tokenizer.
+
+    Raises:
+        ModelError: The folder can't be loaded, has no fast tokenizer, or reads fewer tokens than ``max_length``.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(
+            base.folder,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id=labels.ids(),
+            problem_type="single_label_classification" if task is Task.SINGLE_LABEL else "multi_label_classification",
+        )
+        tokenizer = AutoTokenizer.from_pretrained(base.folder)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            base.folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, use_safetensors=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"Base model '{base.name}' can't be loaded: {reason}", "Choose an encoder such as MiniLM or BERT."
+        ) from error
+    if not tokenizer.is_fast or tokenizer.pad_token_id is None:
+        raise ModelError(f"Base model '{base.name}' has no fast tokenizer with padding.", "Choose an encoder such as MiniLM.")
+    # RoBERTa's positions start behind the padding id
+    reads = getattr(config, "max_position_embeddings", max_length) - (
+        tokenizer.pad_token_id + 1 if "roberta" in config.model_type else 0
+    )
+    if max_length > reads:
+        raise ModelError(
+            f"Base model '{base.name}' reads at most {reads} tokens, not {max_length}.", f"Set --max-length {reads}."
+        )
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def build_encoder(tokenizer: Any, max_length: int) -> Encoder:
+    """Make an encoder of its own from a ``transformers`` tokenizer."""
+    return Encoder(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()), pad_id=tokenizer.pad_token_id, max_length=max_length)
+
+
+def build_optimizer(model: torch.nn.Module, settings: TrainingSettings, device: torch.device) -> torch.optim.Optimizer:
+    """Build AdamW (Loshchilov and Hutter 2019); vectors (biases and norms) don't decay, fused where PyTorch has it."""
+    import torch
+
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=device.type in {"cpu", "cuda"})
+
+
+def build_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """Build a schedule that rises linearly over the warm-up and falls to 0 at the last step, linearly or as a cosine."""
+    from torch.optim.lr_scheduler import LambdaLR
+
+    warmup = math.ceil(settings.warmup_fraction * steps)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        done = min((step - warmup) / max(steps - warmup, 1), 1.0)
+        return 1.0 - done if settings.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+
+    return LambdaLR(optimizer, factor)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch."""
+    from accelerate.utils import set_seed
+
+    set_seed(seed)
+
+
+def save_weights(model: Any, path: Path) -> None:
+    """Write a model's weights as safetensors.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_model
+
+    try:
+        save_model(model, str(path))
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Read weights that :func:`save_weights` wrote back into the model."""
+    from safetensors.torch import load_model
+
+    load_model(model, str(path))

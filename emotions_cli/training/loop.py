@@ -1,0 +1,86 @@
+"""The training loop: read it top to bottom.
+
+It knows batches, gradients and the optimiser, nothing else. Evaluation, the choice of the best weights, early stopping,
+tracking and display live with whoever iterates over its steps: they happen between two of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from emotions_cli.errors import LossNotFinite
+from emotions_cli.training.batches import TrainingBatches
+from emotions_cli.training.events import Step
+from emotions_cli.training.loss import LossFunction
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+
+def steps_per_epoch(batches: int, accumulation_steps: int) -> int:
+    """Return the optimiser steps an epoch: the tail that does not fill a step makes one too."""
+    return math.ceil(batches / accumulation_steps)
+
+
+def train_steps(
+    accelerator: Accelerator,
+    model: Any,
+    batches: TrainingBatches,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    loss_function: LossFunction,
+    *,
+    epochs: int,
+    accumulation_steps: int,
+    max_grad_norm: float,
+) -> Iterator[Step]:
+    """Train, yielding after every optimiser step.
+
+    Args:
+        accelerator: Places tensors, scales losses, clips gradients.
+        model: A prepared sequence classifier.
+        batches: What to train on.
+        optimizer: Prepared.
+        schedule: Stepped once an optimiser step.
+        loss_function: Sum of a batch's losses.
+        epochs: Passes over the batches.
+        accumulation_steps: Batches whose gradients make one step.
+        max_grad_norm: Larger gradients are scaled down to it.
+
+    Raises:
+        LossNotFinite: The loss became NaN or infinite; the weights are those before that step.
+    """
+    last = steps_per_epoch(len(batches), accumulation_steps)
+    number = 0
+    for epoch in range(epochs):
+        stream = batches.epoch(epoch)
+        for step in range(1, last + 1):
+            started = time.perf_counter()
+            group = list(itertools.islice(stream, accumulation_steps))
+            texts = sum(len(batch) for batch in group)
+            number += 1
+            loss = 0.0
+            model.train()
+            for batch in group:
+                inputs = {name: tensor.to(accelerator.device) for name, tensor in batch.inputs.items()}
+                logits = model(**inputs).logits
+                batch_loss = loss_function(logits, batch.targets.to(accelerator.device)) / texts
+                accelerator.backward(batch_loss)
+                loss += batch_loss.item()
+            if not math.isfinite(loss):
+                raise LossNotFinite(
+                    f"The loss became {loss} at step {number}.",
+                    "Try a lower --learning-rate, or --precision fp32.",
+                )
+            norm = accelerator.clip_grad_norm_(model.parameters(), max_grad_norm)
+            learning_rate = schedule.get_last_lr()[0]
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            seconds = time.perf_counter() - started
+            yield Step(number, epoch, step == last, loss, float(norm), learning_rate, texts, seconds)

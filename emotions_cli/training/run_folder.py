@@ -1,0 +1,77 @@
+"""The folder of a run, and what lies where in it.
+
+::
+
+    runs/NAME/
+      settings.toml           resolved settings: repeat the run with --settings
+      metrics.jsonl           a line a step, a line an evaluation
+      best.safetensors        the best weights so far, while the run goes on
+      model/                  the bundle, once the run is finished
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from emotions_cli.errors import TrainingError
+from emotions_cli.models.bundle import MANIFEST_FILE
+from emotions_cli.models.ref import MODEL_FOLDER
+from emotions_cli.streams.atomic import storage_errors
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder."""
+
+    path: Path
+
+    @classmethod
+    def named_after(cls, runs_dir: Path, data_reference: str) -> RunFolder:
+        """Make up a name from the data and the time: ``runs/dair-emotion-20260131-142501``."""
+        data = re.sub(r"[^a-z0-9]+", "-", Path(data_reference.split(":")[-1].split("@")[0]).stem.lower()).strip("-")
+        return cls(runs_dir / f"{data or 'run'}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+
+    @property
+    def settings(self) -> Path:
+        """The resolved settings."""
+        return self.path / "settings.toml"
+
+    @property
+    def metrics(self) -> Path:
+        """What the run measured."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def best_weights(self) -> Path:
+        """The best weights so far."""
+        return self.path / "best.safetensors"
+
+    @property
+    def model(self) -> Path:
+        """The bundle."""
+        return self.path / MODEL_FOLDER
+
+    def prepare(self, settings_text: str, *, force: bool) -> None:
+        """Make the folder ready for a run.
+
+        Args:
+            settings_text: What goes into ``settings.toml``.
+            force: Allow a finished run to be replaced; its bundle stays until the new one is complete.
+
+        Raises:
+            TrainingError: A finished run, or something that is no run, is in the way.
+            StorageError: The folder can't be written.
+        """
+        if (self.model / MANIFEST_FILE).exists() and not force:
+            raise TrainingError(f"'{self.path}' holds a finished run.", "Choose another --output, or replace it with --force.")
+        with storage_errors(self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise TrainingError(f"'{self.path}' is a file, not a run folder.", "Choose another --output.")
+            if self.path.exists() and any(self.path.iterdir()) and not self.settings.exists():
+                raise TrainingError(f"'{self.path}' is not empty, and no run.", "Choose another --output.")
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.best_weights.unlink(missing_ok=True)
+            self.settings.write_text(settings_text, encoding="utf-8")
