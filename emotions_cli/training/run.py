@@ -35,6 +35,7 @@ from emotions_cli.training.build import (
     load_weights,
     save_weights,
     seed_everything,
+    start_from_priors,
 )
 from emotions_cli.training.events import Evaluated, Event, Finished, Note, Started, Step
 from emotions_cli.training.export import write_model_files
@@ -99,6 +100,8 @@ def train(job: TrainingJob) -> Iterator[Event]:
     model, tokenizer = build_model(base, job.dataset.labels, job.dataset.task, job.settings.max_length)
     encoder = build_encoder(tokenizer, job.settings.max_length)
     examples, held_out = job.dataset.split(TRAIN), job.dataset.split(VALIDATION)
+    if job.dataset.task is Task.MULTI_LABEL:
+        start_from_priors(model, examples.targets)
     tokens = encoder.encode(examples.texts)
     yield from _cut_note(tokens, encoder)
 

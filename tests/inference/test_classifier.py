@@ -83,7 +83,7 @@ def _rewrite(folder: Path, change: dict[str, object]) -> None:
 
 def test_a_probe_that_scores_differently_is_named(trained_copy: Path) -> None:
     _rewrite(trained_copy / "model", {"temperature": 3.9})
-    with pytest.raises(BundleCorrupt, match="scores .* differently"):
+    with pytest.raises(BundleCorrupt, match=r"scores .* differently"):
         load(trained_copy)
 
 

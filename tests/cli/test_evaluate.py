@@ -1,0 +1,78 @@
+"""``emotions evaluate``: what it prints, what it writes, when it says no."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from typer.testing import Result
+
+Emotions = Callable[..., Result]
+
+
+def test_json_holds_all_metrics(emotions: Emotions, trained: Path, easy_data: Path) -> None:
+    result = emotions("evaluate", "--model", trained, "--data", easy_data, "--split", "train", "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert {"accuracy", "macro_f1", "weighted_f1", "nll", "ece", "labels", "confusion", "n"} <= set(found)
+    assert found["n"] == 18
+    assert list(found["labels"]) == ["joy", "anger", "fear"]
+    assert found["labels"]["joy"]["support"] == 6
+    assert sum(map(sum, found["confusion"])) == 18
+    assert found["accuracy"] == sum(found["confusion"][i][i] for i in range(3)) / 18 >= 0.9
+
+
+def test_tables_show_labels_and_confusion(emotions: Emotions, trained: Path, easy_data: Path) -> None:
+    result = emotions("evaluate", "--model", trained, "--data", easy_data)
+    assert result.exit_code == 0
+    assert "split validation: 6 texts" in result.stdout
+    for word in ("macro_f1", "precision", "support", "true \\ answered"):
+        assert word in result.stdout
+
+
+def test_multi_label_has_micro_f1_and_no_confusion(emotions: Emotions, trained_multi: Path, easy_multi_data: Path) -> None:
+    result = emotions("evaluate", "--model", trained_multi, "--data", easy_multi_data, "--json", "-o", "answers.csv")
+    found = json.loads(result.stdout)
+    assert found["confusion"] is None
+    assert found["micro_f1"] >= 0.9
+    with Path("answers.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["label"] for row in rows} >= {"joy|anger", ""}
+
+
+def test_predictions_are_written_with_the_truth(emotions: Emotions, trained: Path, easy_data: Path) -> None:
+    emotions("evaluate", "--model", trained, "--data", easy_data, "--output", "predictions.csv")
+    with Path("predictions.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["text", "label", "emotion", "score", "score_joy", "score_anger", "score_fear"]
+    assert rows[0]["text"] == "what a happy day"
+    assert rows[0]["label"] == "joy"
+
+
+def test_a_gate_that_is_missed_exits_with_3(emotions: Emotions, trained: Path, easy_data: Path) -> None:
+    common = ("evaluate", "--model", trained, "--data", easy_data, "--json")
+    assert emotions(*common, "--fail-under", "macro_f1=0.5", "--fail-under", "nll=9").exit_code == 0
+    missed = emotions(*common, "--fail-under", "macro_f1=1.5")
+    assert missed.exit_code == 3
+    assert "macro_f1 is " in missed.stderr
+    assert json.loads(missed.stdout)["n"] == 6
+    assert emotions(*common, "--fail-under", "macrof1=1").exit_code == 2
+
+
+def test_labels_that_only_one_side_has_are_told(emotions: Emotions, trained: Path) -> None:
+    result = emotions("evaluate", "--model", trained, "--data", "sample", "--json")
+    assert result.exit_code == 0
+    assert "The model does not know sadness, love, surprise, neutral: these 60 labels" in result.stderr
+    found = json.loads(result.stdout)
+    assert found["labels"]["love"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 15}
+    assert len(found["notes"]) == 1
+
+
+def test_data_that_shares_no_label_is_an_error(emotions: Emotions, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("text,label\nnice,good\nawful,bad\n", encoding="utf-8")
+    result = emotions("evaluate", "--model", trained, "--data", "other.csv")
+    assert result.exit_code == 1
+    assert "share no label" in result.stderr
+    assert "--label-map" in result.stderr

@@ -1,0 +1,62 @@
+"""Batches hold every text once, are of about equal length, and come in an order that seed and epoch decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotions_cli.encoding import Encoder, TokenIds
+from emotions_cli.training.batches import TrainingBatches
+
+TEXTS = 1003
+
+
+@pytest.fixture
+def encoder(tiny_base: Path) -> Encoder:
+    return Encoder.from_folder(tiny_base, max_length=64)
+
+
+def _batches(encoder: Encoder, seed: int = 1, batch_size: int = 8) -> TrainingBatches:
+    lengths = np.random.default_rng(0).integers(3, 60, size=TEXTS)
+    tokens = [TokenIds(tuple(range(5, 5 + n)), 0) for n in lengths]
+    targets = np.eye(7, dtype=bool)[np.arange(TEXTS) % 7]
+    return TrainingBatches(tokens, targets, encoder, batch_size=batch_size, seed=seed)
+
+
+def test_an_epoch_holds_every_text_once(encoder: Encoder) -> None:
+    batches = _batches(encoder)
+    indices = batches.indices(0)
+    assert len(indices) == len(batches) == 126
+    assert sorted(np.concatenate(indices).tolist()) == list(range(TEXTS))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone(encoder: Encoder) -> None:
+    first, again, other_seed = _batches(encoder), _batches(encoder), _batches(encoder, seed=2)
+
+    def order(batches: TrainingBatches, epoch: int) -> list[int]:
+        return np.concatenate(batches.indices(epoch)).tolist()
+
+    assert order(first, 3) == order(again, 3)
+    assert order(first, 3) != order(first, 4)
+    assert order(first, 3) != order(other_seed, 3)
+
+
+def test_little_is_padded(encoder: Encoder) -> None:
+    real = padded = 0
+    for batch in _batches(encoder).epoch(0):
+        mask = batch.inputs["attention_mask"]
+        real += int(mask.sum())
+        padded += mask.numel()
+    assert padded / real < 1.1
+
+
+def test_inputs_and_targets_belong_together(encoder: Encoder) -> None:
+    batches = _batches(encoder)
+    indices = batches.indices(2)
+    for number, batch in enumerate(batches.epoch(2)):
+        assert batch.targets.argmax(dim=1).tolist() == (indices[number] % 7).tolist()
+        assert batch.inputs["input_ids"].shape == batch.inputs["attention_mask"].shape
+        lengths = batch.inputs["attention_mask"].sum(dim=1)
+        assert (batch.inputs["input_ids"] == encoder.pad_id).sum() == (lengths.max() - lengths).sum()
