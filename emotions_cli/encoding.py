@@ -84,7 +84,7 @@ class Encoder:
                 tuple(encoding.ids),
                 sum(len(part.ids) - sum(part.special_tokens_mask) for part in encoding.overflowing),
             )
-            for encoding in self._tokenizer.encode_batch(list(texts))
+            for encoding in self._tokenizer.encode_batch([_valid(text) for text in texts])
         ]
 
     def pad(self, batch: Sequence[TokenIds]) -> dict[str, IntArray]:
@@ -100,6 +100,11 @@ class Encoder:
             ids[row, : len(tokens)] = tokens.ids
             mask[row, : len(tokens)] = 1
         return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros(shape, dtype=np.int64)}
+
+
+def _valid(text: str) -> str:
+    """Replace half surrogate pairs, which JSON may hold and UTF-8, and so the tokenizer, does not."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[IntArray]:

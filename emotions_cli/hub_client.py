@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import urllib.request
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -26,6 +27,9 @@ def prepare_hub_client() -> None:
 
     huggingface_hub.utils.logging.set_verbosity_error()
     datasets.utils.logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        huggingface_hub.utils.disable_progress_bars()
+        datasets.disable_progress_bars()
     if not _answers(constants.ENDPOINT):
         constants.HF_HUB_OFFLINE = True
         datasets.config.HF_HUB_OFFLINE = True

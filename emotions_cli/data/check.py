@@ -76,15 +76,15 @@ def _within(dataset: Dataset, split: str, keys: list[str], encoder: Encoder | No
     names = dataset.labels.names
     yield from _finding("empty", split, [f"row {i + 1}" for i, key in enumerate(keys) if not key], "empty texts")
 
-    answers = defaultdict(set)
-    for key, row in zip(keys, part.targets, strict=True):
-        answers[key].add(row.tobytes())
-    counts = Counter(keys)
-    repeated = [key for key, count in counts.items() if count > 1 and key and len(answers[key]) == 1]
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for i, key in enumerate(keys):
+        rows_of[key].append(i)
+    answers = {key: {part.targets[i].tobytes() for i in rows} for key, rows in rows_of.items() if key and len(rows) > 1}
+    repeated = [key for key, said in answers.items() if len(said) == 1]
     yield from _finding("duplicate", split, repeated, "texts that stand more than once, with the same label")
     conflicts = []
-    for key in (key for key in counts if key and len(answers[key]) > 1):
-        rows = (part.targets[i] for i, other in enumerate(keys) if other == key)
+    for key in (key for key, said in answers.items() if len(said) > 1):
+        rows = (part.targets[i] for i in rows_of[key])
         said = dict.fromkeys("+".join(name for name, on in zip(names, row, strict=True) if on) or "none" for row in rows)
         conflicts.append(f"{key} ({', '.join(said)})")
     yield from _finding("conflict", split, conflicts, "texts that stand more than once, with different labels")

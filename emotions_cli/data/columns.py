@@ -31,11 +31,12 @@ def choose_columns(columns: Sequence[str], name: str, text: str | None, label: s
     Raises:
         DataError: A named column is not there, or a guess would be ambiguous.
     """
-    label_column, label_note = choose_column(columns, name, label, LABEL_NAMES, "label")
-    others = [column for column in columns if column != label_column]
-    if text is not None:
-        others = list(columns)
-    text_column, text_note = choose_column(others, name, text, TEXT_NAMES, "text")
+    if text is not None and text == label:
+        raise DataError(f"Column '{text}' can't hold both the texts and the labels.", "Name two columns.")
+    free = list(columns) if label is not None else [column for column in columns if column != text]
+    label_column, label_note = choose_column(free, name, label, LABEL_NAMES, "label")
+    free = list(columns) if text is not None else [column for column in columns if column != label_column]
+    text_column, text_note = choose_column(free, name, text, TEXT_NAMES, "text")
     return Columns(text_column, label_column, tuple(note for note in (text_note, label_note) if note))
 
 
@@ -79,7 +80,7 @@ def label_parser(first: Any, separator: str | None) -> tuple[LabelParser, bool]:
     if separator is not None:
         return lambda cell: _names(str(cell).split(separator) if cell not in (None, "") else []), True
     if isinstance(first, list | tuple):
-        return lambda cell: None if cell is None else _names(cell), True
+        return lambda cell: _names(cell) if isinstance(cell, list | tuple) else None, True
     if isinstance(first, str) and first.lstrip().startswith("["):
         return _json_list, True
     return _one_name, False
@@ -98,5 +99,5 @@ def _json_list(cell: Any) -> tuple[str, ...] | None:
 
 
 def _one_name(cell: Any) -> tuple[str, ...] | None:
-    name = "" if cell is None else str(cell).strip()
+    name = "" if cell is None or isinstance(cell, list | tuple | dict) else str(cell).strip()
     return (name,) if name else None

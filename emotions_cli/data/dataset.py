@@ -87,12 +87,17 @@ class Dataset:
     def fingerprint(self) -> str:
         """Return ``sha256:…`` over task, labels and all rows: equal exactly when the data is."""
         digest = hashlib.sha256()
-        digest.update(f"{self.task}\0{'|'.join(self.labels)}".encode())
+
+        def add(*strings: str) -> None:
+            for string in strings:
+                content = string.encode("utf-8", "surrogatepass")
+                # with its length in front no string can pass for a part of its neighbour
+                digest.update(len(content).to_bytes(8, "little") + content)
+
+        add(self.task, str(len(self.labels)), *self.labels)
         for name, examples in sorted(self.splits.items()):
-            digest.update(f"\0{name}\0{len(examples)}".encode())
+            add(name, str(len(examples)), *examples.texts)
             digest.update(np.packbits(examples.targets).tobytes())
-            for text in examples.texts:
-                digest.update(b"\0" + text.encode("utf-8", "surrogatepass"))
         return f"sha256:{digest.hexdigest()}"
 
 

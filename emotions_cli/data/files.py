@@ -6,12 +6,13 @@ import glob
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from emotions_cli.data.columns import choose_columns, label_parser
+from emotions_cli.data.columns import Columns, choose_columns, label_parser
 from emotions_cli.data.dataset import ALL, TEST, TRAIN, VALIDATION, LabelledText
 from emotions_cli.errors import DataError
 from emotions_cli.streams.formats import Format, format_of, require_format
-from emotions_cli.streams.readers import open_rows
+from emotions_cli.streams.readers import Row, open_rows
 
 SPLIT_FILE_STEMS = {
     TRAIN: ("train", "training"),
@@ -54,8 +55,12 @@ def split_files(reference: str) -> Mapping[str, list[Path]]:
     path = Path(reference)
     if path.is_dir():
         return _folder(path)
-    if path.exists() or not glob.has_magic(reference):
+    if path.exists():
         return {ALL: [path]}
+    if not glob.has_magic(reference):
+        raise DataError(
+            f"Data '{reference}' is not there.", "Check the path, from the working directory; a Hub data set is written hf:NAME."
+        )
     found = sorted(Path(name) for name in glob.glob(reference, recursive=True) if Path(name).is_file())  # noqa: PTH207
     if not found:
         raise DataError(f"No file matches '{reference}'.", "Check the pattern; it is taken from the working directory.")
@@ -93,7 +98,7 @@ def read_labelled(path: Path, options: FileOptions) -> LabelledRows:
         raise DataError(f"'{path}' has texts but no labels.", "Labelled data is csv, tsv, jsonl or parquet.")
     with open_rows(path, file_format) as source:
         columns = choose_columns(source.columns, source.name, options.text_column, options.label_column)
-        cells = [(row.get(columns.text), row.get(columns.label)) for row in source.rows]
+        cells = [_cells(row, columns, source.name, number) for number, row in enumerate(source.rows, start=1)]
     if not cells:
         raise DataError(f"'{path}' has no rows.", "Give it at least one row below its header.")
     first = next((label for _, label in cells if label not in (None, "")), None)
@@ -102,7 +107,14 @@ def read_labelled(path: Path, options: FileOptions) -> LabelledRows:
     for number, (text, label) in enumerate(cells, start=1):
         names = parse(label)
         if names is None:
-            what = "no label" if label in (None, "") else f"the label {label!r}, which is no list of labels"
+            kind = "no list of labels" if several else "no label but a list"
+            what = "no label" if label is None or not str(label).strip() else f"the label {label!r}, which is {kind}"
             raise DataError(f"'{path}' row {number} has {what}.", "Label every row, or remove those without one.")
         rows.append(LabelledText("" if text is None else str(text), names))
     return LabelledRows(rows, several, columns.notes)
+
+
+def _cells(row: Row, columns: Columns, name: str, number: int) -> tuple[Any, Any]:
+    if columns.text not in row:
+        raise DataError(f"'{name}' row {number} has no '{columns.text}'.", "Give every row the same fields.")
+    return row[columns.text], row.get(columns.label)

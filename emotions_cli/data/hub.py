@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from emotions_cli.data.columns import choose_columns, label_parser
@@ -14,6 +16,7 @@ from emotions_cli.extras import require
 from emotions_cli.hub_client import NO_NETWORK, exception_chain, prepare_hub_client
 
 PREFIX = "hf:"
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 # The configuration and commit that are read when the reference names none: known to work, never moving.
 PINNED = {
@@ -66,8 +69,9 @@ def read_hub(
         loaded = datasets.load_dataset(
             reference.name, reference.config, revision=reference.revision, token=token, download_mode="reuse_dataset_if_exists"
         )
-    except (datasets.exceptions.DatasetNotFoundError, ValueError, OSError, RuntimeError) as error:
+    except Exception as error:  # the client lets exceptions of its HTTP and file layers through
         raise _explain(reference, error) from error
+    _check_revision(reference, loaded)
     splits = {}
     names: tuple[str, ...] = ()
     for split, table in loaded.items():
@@ -81,26 +85,40 @@ def read_hub(
     return splits, names
 
 
+def _check_revision(reference: HubReference, loaded: Mapping[Any, Any]) -> None:
+    """Raise when the cache gave another commit than the one asked for, as the client does without a network."""
+    files = [Path(file["filename"]) for table in loaded.values() for file in table.cache_files]
+    if COMMIT.fullmatch(reference.revision or "") and any(file.parent.name != reference.revision for file in files):
+        raise _unreachable(reference)
+
+
 def _rows(texts: Any, cells: Any, names: tuple[str, ...]) -> list[LabelledText]:
     first = next((cell for cell in cells if cell is not None), None)
     parse, _ = label_parser(first, None)
     rows: list[LabelledText] = []
     for text, cell in zip(texts, cells, strict=True):
         labels = parse(cell)
-        if labels is None:
+        # the Hub writes -1 where a row has no label
+        if labels is None or (names and any(int(label) < 0 for label in labels)):
             raise DataError(f"Row {len(rows) + 1} has no label.", "Choose another data set or label column.")
-        rows.append(LabelledText(str(text), tuple(names[int(label)] for label in labels) if names else labels))
+        rows.append(
+            LabelledText("" if text is None else str(text), tuple(names[int(label)] for label in labels) if names else labels)
+        )
     return rows
+
+
+def _unreachable(reference: HubReference) -> DataError:
+    return DataError(
+        f"The Hugging Face Hub can't be reached for '{PREFIX}{reference.name}', and it is not in the cache.",
+        "Without a network use --data sample, or a file: --data reviews.csv",
+    )
 
 
 def _explain(reference: HubReference, error: Exception) -> DataError:
     place = f"'{PREFIX}{reference.name}'"
     kinds = {type(cause).__name__ for cause in exception_chain(error)}
     if kinds & NO_NETWORK:
-        return DataError(
-            f"The Hugging Face Hub can't be reached for {place}, and it is not in the cache.",
-            "Without a network use --data sample, or a file: --data reviews.csv",
-        )
+        return _unreachable(reference)
     if "DatasetNotFoundError" in kinds:
         return DataError(
             f"The Hub has no data set {place}, or not at that revision, or it is private.",

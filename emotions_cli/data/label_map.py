@@ -93,13 +93,14 @@ def read_label_map(path: Path) -> LabelMap:
     tables = content.get("labels")
     if not isinstance(tables, dict) or not tables:
         raise DataError(f"{path} has no [labels] table.", _FORM)
-    if content.get("task", Task.SINGLE_LABEL) not in set(Task):
+    if content.get("task", Task.SINGLE_LABEL) not in list(Task):
         raise DataError(f"{path}: task is 'single-label' or 'multi-label', not {content['task']!r}.", _FORM)
-    if content.get("unlisted", "drop") not in {"drop", "keep"}:
+    if content.get("unlisted", "drop") not in ["drop", "keep"]:
         raise DataError(f"{path}: unlisted is 'drop' or 'keep', not {content['unlisted']!r}.", _FORM)
     new_names: dict[str, str] = {}
     for new, olds in tables.items():
-        for old in [olds] if isinstance(olds, str) else olds:
+        listed = olds if isinstance(olds, list) else [olds]
+        for old in listed:
             if not isinstance(old, str):
                 raise DataError(f"{path}: '{new}' lists {old!r}, which is not a label name.", _FORM)
             if new_names.get(old, new) != new:

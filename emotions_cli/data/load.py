@@ -53,7 +53,12 @@ def load_dataset(request: DataRequest) -> Dataset:
     parts, known_names = _read(request)
     notes = list(dict.fromkeys(note for part in parts.values() for note in part.notes))
     rows = {split: part.rows for split, part in parts.items()}
-    task = Task.MULTI_LABEL if any(part.several for part in parts.values()) else Task.SINGLE_LABEL
+    kinds = {part.several for part in parts.values()}
+    if len(kinds) > 1:
+        raise DataError(
+            f"'{request.reference}' has lists of labels in one split and single labels in another.", "Use one form in all splits."
+        )
+    task = Task.MULTI_LABEL if kinds == {True} else Task.SINGLE_LABEL
     if request.label_map is not None:
         label_map = read_label_map(request.label_map)
         rows, task, more = _map_labels(rows, label_map)

@@ -17,10 +17,16 @@ from emotions_cli.errors import StorageError
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; moved into place at the end, removed on any error.
 
+    A link is followed; a device or a pipe, such as ``/dev/stdout``, is written to directly.
+
     Raises:
         StorageError: The file can't be written.
     """
     with storage_errors(path):
+        path = path.resolve() if path.is_symlink() else path
+        if path.exists() and not path.is_file() and not path.is_dir():
+            yield path
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
@@ -49,14 +55,20 @@ def whole_directory(path: Path) -> Iterator[Path]:
         part.chmod(0o777 & ~_umask())
         try:
             yield part
-            for file in part.iterdir():
-                _sync(file)
+            for file in part.rglob("*"):
+                if file.is_file():
+                    _sync(file)
             if path.exists():
                 # a folder can't be replaced in one step where it is not empty
                 old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
                 path.replace(old / path.name)
-                part.replace(path)
-                shutil.rmtree(old)
+                try:
+                    part.replace(path)
+                except OSError:
+                    (old / path.name).replace(path)
+                    raise
+                finally:
+                    shutil.rmtree(old, ignore_errors=True)
             else:
                 part.replace(path)
         finally:

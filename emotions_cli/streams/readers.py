@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +107,7 @@ def _json_rows(lines: IO[str], name: str) -> Iterator[Row]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"'{name}' line {number} is not JSON: {error}", "Each line holds one JSON object.") from error
         if not isinstance(row, dict):
             raise DataError(f"'{name}' line {number} is not a JSON object.", 'Write rows as {"text": "..."}.')
@@ -118,14 +118,12 @@ def _delimited(lines: IO[str], file_format: Format, name: str) -> RowSource:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default of 131,072 characters refuses long texts
     reader = csv.reader(lines, delimiter=DELIMITERS[file_format])
     try:
-        columns = tuple(next(reader, ()))
+        columns = tuple(next((cells for cells in reader if cells), ()))
     except UnicodeDecodeError as error:
         raise DataError(f"'{name}' is not UTF-8.", "Convert it first, for example: iconv -f latin1 -t utf-8 FILE") from error
     if not columns:
         raise DataError(f"'{name}' is empty.", "Its first line names the columns, one row a line follows.")
-    twice = next((column for column in columns if columns.count(column) > 1), None)
-    if twice is not None:
-        raise DataError(f"'{name}' has two columns named '{twice}'.", "Rename one of them in the first line.")
+    _refuse_twins(columns, name)
     return RowSource(name, file_format, columns, _decoded(_delimited_rows(reader, columns, name), name))
 
 
@@ -154,5 +152,21 @@ def _parquet(stream: IO[bytes], name: str) -> RowSource:
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"'{name}' is not a Parquet file: {error}", "Check the file, or name its format.") from error
     schema = file.schema_arrow
-    rows = (row for batch in file.iter_batches(PARQUET_ROWS_AT_ONCE) for row in batch.to_pylist())
-    return RowSource(name, Format.PARQUET, tuple(schema.names), rows, schema)
+    _refuse_twins(schema.names, name)
+    return RowSource(name, Format.PARQUET, tuple(schema.names), _parquet_rows(file, name), schema)
+
+
+def _parquet_rows(file: Any, name: str) -> Iterator[Row]:
+    import pyarrow as pa
+
+    try:
+        for batch in file.iter_batches(PARQUET_ROWS_AT_ONCE):
+            yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"'{name}' is damaged: {error}", "Fetch or write the file again.") from error
+
+
+def _refuse_twins(columns: Sequence[str], name: str) -> None:
+    twice = next((column for column in columns if columns.count(column) > 1), None)
+    if twice is not None:
+        raise DataError(f"'{name}' has two columns named '{twice}'.", "Rename one of them.")

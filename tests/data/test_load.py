@@ -33,6 +33,10 @@ def load(reference: Path | str, **options: Any) -> Dataset:
     return load_dataset(DataRequest(str(reference), **options))
 
 
+def texts_of(dataset: Dataset) -> dict[str, list[str]]:
+    return {name: list(part.texts) for name, part in dataset.splits.items()}
+
+
 def labels_of(dataset: Dataset, split: str = "all") -> list[tuple[str, ...]]:
     return [
         tuple(name for name, on in zip(dataset.labels, row, strict=True) if on) for row in dataset.split(split).targets.tolist()
@@ -60,11 +64,7 @@ def test_a_folder_has_a_file_a_split(tmp_path: Path) -> None:
     write(tmp_path / "README.txt", "not data")
     write(tmp_path / "extra.csv", "d,joy")
     dataset = load(tmp_path)
-    assert {name: list(part.texts) for name, part in dataset.splits.items()} == {
-        "train": ["a"],
-        "validation": ["b"],
-        "test": ["c"],
-    }
+    assert texts_of(dataset) == {"train": ["a"], "validation": ["b"], "test": ["c"]}
     assert dataset.labels.names == ("joy", "fear")
 
 
@@ -105,11 +105,7 @@ def test_three_files_are_three_splits(tmp_path: Path) -> None:
     train = write(tmp_path / "one.csv", "a,joy")
     validation, test = write(tmp_path / "two.csv", "b,joy"), write(tmp_path / "three.csv", "c,fear")
     dataset = load(train, validation=str(validation), test=str(test))
-    assert {name: list(part.texts) for name, part in dataset.splits.items()} == {
-        "train": ["a"],
-        "validation": ["b"],
-        "test": ["c"],
-    }
+    assert texts_of(dataset) == {"train": ["a"], "validation": ["b"], "test": ["c"]}
 
 
 def test_a_split_given_twice_is_refused(tmp_path: Path) -> None:
@@ -132,7 +128,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_a_missing_folder_is_not_there_either(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'.*reviews' is not there"):
+    with pytest.raises(DataError, match=r"'.*reviews' is not there"):
         load(tmp_path / "reviews")
 
 

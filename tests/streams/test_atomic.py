@@ -17,6 +17,18 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def write_half_a_file(path: Path, error: BaseException) -> None:
+    with whole_file(path) as part:
+        part.write_text("half", encoding="utf-8")
+        raise error
+
+
+def write_half_a_directory(path: Path, error: BaseException) -> None:
+    with whole_directory(path) as part:
+        (part / "new.json").write_text("{}", encoding="utf-8")
+        raise error
+
+
 def test_a_file_appears_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
     with whole_file(path) as part:
@@ -38,17 +50,15 @@ def test_a_file_is_readable_like_any_other(tmp_path: Path) -> None:
 def test_on_an_exception_the_old_file_survives(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old", encoding="utf-8")
-    with pytest.raises(error), whole_file(path) as part:
-        part.write_text("half", encoding="utf-8")
-        raise error
+    with pytest.raises(error):
+        write_half_a_file(path, error())
     assert path.read_text(encoding="utf-8") == "old"
     assert names(tmp_path) == ["a.txt"]
 
 
 def test_on_an_exception_no_file_appears(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "a.txt") as part:
-        part.write_text("half", encoding="utf-8")
-        raise ZeroDivisionError
+    with pytest.raises(RuntimeError, match="halfway"):
+        write_half_a_file(tmp_path / "a.txt", RuntimeError("halfway"))
     assert names(tmp_path) == []
 
 
@@ -90,9 +100,8 @@ def test_on_an_exception_the_old_directory_survives(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.mkdir()
     (path / "old.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(RuntimeError, match="halfway"), whole_directory(path) as part:
-        (part / "new.json").write_text("{}", encoding="utf-8")
-        raise RuntimeError("halfway")
+    with pytest.raises(RuntimeError, match="halfway"):
+        write_half_a_directory(path, RuntimeError("halfway"))
     assert names(path) == ["old.json"]
     assert names(tmp_path) == ["model"]
 

@@ -1,0 +1,73 @@
+"""A run's numbers stand in a file as soon as they are measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from emotions_cli.errors import StorageError
+from emotions_cli.tracking import JsonlTracker, Tracker
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_value_is_a_line_that_can_be_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    tracker: Tracker = JsonlTracker(path)
+    tracker.start({"data": "größer 🙂", "seed": 3})
+    assert lines(path) == [{"event": "start", "data": "größer 🙂", "seed": 3}]
+    tracker.log(1, {"loss": 0.5})
+    assert lines(path)[1:] == [{"step": 1, "loss": 0.5}]
+    tracker.log(2, {"loss": 0.25, "note": "two\nlines"})
+    assert lines(path)[2:] == [{"step": 2, "loss": 0.25, "note": "two\nlines"}]
+    tracker.finish()
+    assert len(lines(path)) == 3
+
+
+def test_lines_end_alike_everywhere_and_show_letters_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    tracker = JsonlTracker(path)
+    tracker.start({"data": "größer"})
+    tracker.finish()
+    assert path.read_bytes() == '{"event": "start", "data": "größer"}\n'.encode()
+
+
+def test_nothing_is_logged_before_the_start_or_after_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    tracker = JsonlTracker(path)
+    with pytest.raises(RuntimeError, match="log before start"):
+        tracker.log(1, {"loss": 0.5})
+    assert not path.exists()
+    tracker.start({})
+    tracker.finish()
+    with pytest.raises(RuntimeError, match="log before start"):
+        tracker.log(1, {"loss": 0.5})
+    assert lines(path) == [{"event": "start"}]
+
+
+def test_it_can_be_finished_without_a_start_and_twice(tmp_path: Path) -> None:
+    tracker = JsonlTracker(tmp_path / "metrics.jsonl")
+    tracker.finish()
+    tracker.start({})
+    tracker.finish()
+    tracker.finish()
+    assert lines(tmp_path / "metrics.jsonl") == [{"event": "start"}]
+
+
+def test_a_second_run_starts_its_file_anew(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for seed in (1, 2):
+        tracker = JsonlTracker(path)
+        tracker.start({"seed": seed})
+        tracker.finish()
+    assert lines(path) == [{"event": "start", "seed": 2}]
+
+
+def test_a_file_that_can_not_be_written_is_named(tmp_path: Path) -> None:
+    tracker = JsonlTracker(tmp_path / "nowhere" / "metrics.jsonl")
+    with pytest.raises(StorageError, match=r"metrics\.jsonl' can't be written"):
+        tracker.start({})
