@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +69,7 @@ class Encoder:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the Rust side raises bare Exceptions
             raise ModelError(f"'{path}' can't be read: {error}", "Fetch or train the model again.") from error
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        pad_id = config.get("pad_token_id")
+        pad_id = _config(folder / CONFIG_FILE).get("pad_token_id")
         if pad_id is None and tokenizer.padding:
             pad_id = tokenizer.padding["pad_id"]
         if pad_id is None:
@@ -100,6 +99,16 @@ class Encoder:
             ids[row, : len(tokens)] = tokens.ids
             mask[row, : len(tokens)] = 1
         return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros(shape, dtype=np.int64)}
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"'{path}' can't be read: {error}", "Fetch or train the model again.") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"'{path}' is no model configuration.", "Fetch or train the model again.")
+    return config
 
 
 def _valid(text: str) -> str:

@@ -33,6 +33,20 @@ def resolve_settings(file: Path | None, assignments: list[str] | None, **section
     return resolve(layer, file=file)
 
 
+def require_model(reference: str | None) -> str:
+    """Return the model reference.
+
+    Raises:
+        UsageError: None was given.
+    """
+    if reference is None:
+        raise UsageError(
+            "No model given.",
+            "Use --model runs/NAME; train one with: emotions train --data sample --output runs/NAME",
+        )
+    return reference
+
+
 def data_request(settings: Settings) -> DataRequest:
     """Turn the data section into a request to load."""
     from emotions_cli.data import DataRequest

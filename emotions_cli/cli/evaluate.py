@@ -20,8 +20,8 @@ from emotions_cli.cli._options import (
     TextColumnOpt,
 )
 from emotions_cli.cli._output import plain_table, print_json, say, stdout_console
-from emotions_cli.cli._settings import data_request, resolve_settings
-from emotions_cli.errors import GateFailed, UsageError
+from emotions_cli.cli._settings import data_request, require_model, resolve_settings
+from emotions_cli.errors import GateFailed
 
 if TYPE_CHECKING:
     from emotions_cli.evaluation import Evaluation
@@ -86,20 +86,6 @@ def evaluate_command(
         values = evaluation.judgement.overall
         said = ", ".join(f"{gate.metric} is {values[gate.metric]:.4f}, the limit is {gate.limit:g}" for gate in missed)
         raise GateFailed(f"The model misses its gate: {said}.", "")
-
-
-def require_model(reference: str | None) -> str:
-    """Return the model reference.
-
-    Raises:
-        UsageError: None was given.
-    """
-    if reference is None:
-        raise UsageError(
-            "No model given.",
-            "Use --model runs/NAME; train one with: emotions train --data sample --output runs/NAME",
-        )
-    return reference
 
 
 def _print(evaluation: Evaluation, reference: str) -> None:

@@ -16,8 +16,7 @@ import typer
 from emotions_cli.cli._answers import answer_columns, answer_values
 from emotions_cli.cli._options import ModelOpt, SetOpt, SettingsOpt
 from emotions_cli.cli._output import plain_table, say, stdout_console
-from emotions_cli.cli._settings import resolve_settings
-from emotions_cli.cli.evaluate import require_model
+from emotions_cli.cli._settings import require_model, resolve_settings
 from emotions_cli.errors import DataError, UsageError
 from emotions_cli.streams.formats import Format, format_of, looks_like_file, require_format
 

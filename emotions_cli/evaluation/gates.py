@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,9 +31,12 @@ class Gate:
         if metric not in METRICS:
             raise UsageError(f"'{metric}' is no metric (there are: {', '.join(METRICS)}).{nearest(metric, METRICS)}", _FORM)
         try:
-            return cls(metric, float(limit))
+            gate = cls(metric, float(limit))
         except ValueError:
-            raise UsageError(f"'{text}' has no number behind the {equals or 'metric'}.", _FORM) from None
+            gate = cls(metric, math.nan)
+        if math.isnan(gate.limit):
+            raise UsageError(f"'{text}' has no number behind the {equals or 'metric'}.", _FORM)
+        return gate
 
     def passes(self, overall: Mapping[str, float]) -> bool:
         """Say whether metrics reach the limit; NaN never does."""

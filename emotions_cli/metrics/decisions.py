@@ -102,7 +102,9 @@ def tune_thresholds(scores: FloatArray, targets: BoolArray) -> FloatArray:
         f1[:-1][ranked[:-1] == ranked[1:]] = -1.0
         best = int(f1.argmax())
         below = ranked[best + 1] if best + 1 < len(ranked) else 0.0
-        thresholds[label] = (ranked[best] + below) / 2
+        between = (ranked[best] + below) / 2
+        # of two neighbouring floats the midpoint is one of them
+        thresholds[label] = between if between > below else ranked[best]
     return thresholds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,9 +48,9 @@ class Judgement:
     answers: BoolArray
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values: the overall metrics, ``labels`` by name, ``confusion`` in their order, and ``n``."""
+        """Return plain values: the overall metrics (``None`` where undefined), ``labels`` by name, ``confusion`` in their order, and ``n``."""
         return {
-            **self.overall,
+            **{name: None if math.isnan(value) else value for name, value in self.overall.items()},
             "labels": {
                 name: {
                     "precision": float(self.labels.precision[i]),

@@ -40,7 +40,12 @@ def negative_log_likelihood(scores: FloatArray, targets: BoolArray, task: Task) 
         scores: Probabilities (n, labels).
         targets: What is true (n, labels).
         task: Decides between log loss and binary cross-entropy.
+
+    Returns:
+        NaN when there is no text.
     """
+    if not len(scores):
+        return float("nan")
     hit = np.log(np.clip(scores, SMALLEST, 1.0))
     if task is Task.SINGLE_LABEL:
         return float(-hit[targets].mean())

@@ -14,17 +14,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from emotions_cli.encoding import Encoder
-from emotions_cli.errors import BundleCorrupt, ModelError
+from emotions_cli.errors import BundleCorrupt, DataError, ModelError
 from emotions_cli.labels import LabelSet, Task
 
 MANIFEST_FILE = "emotions.json"
 ONNX_FILE = "model.onnx"
 FORMAT_VERSION = 1
+_AGAIN = "Fetch or train the model again."
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,10 @@ class Manifest:
         files: File name → sha256 of every other file in the folder.
     """
 
-    labels: tuple[str, ...]
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
     task: Task
-    max_length: int
-    temperature: float = 1.0
+    max_length: PositiveInt
+    temperature: PositiveFloat = 1.0
     thresholds: tuple[float, ...] | None = None
     base_model: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -68,19 +71,21 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     probes: tuple[Probe, ...] = ()
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, format version first."""
         return {"format": FORMAT_VERSION, **asdict(self)}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any], path: Path) -> Manifest:
+    def from_json(cls, content: Any, path: Path) -> Manifest:
         """Check and read plain values.
 
         Raises:
             ModelError: The format is newer than this version reads, or a part is missing or malformed.
         """
+        if not isinstance(content, dict):
+            raise ModelError(f"{path} is malformed: it is no JSON object.", _AGAIN)
         version = content.get("format")
         if version != FORMAT_VERSION:
             raise ModelError(
@@ -88,15 +93,18 @@ class Manifest:
                 "Upgrade: pip install --upgrade emotions-cli",
             )
         try:
-            known = {f.name: content[f.name] for f in fields(cls) if f.name in content}
-            thresholds = known.get("thresholds")
-            known["labels"] = LabelSet(tuple(known["labels"])).names
-            known["task"] = Task(known["task"])
-            known["thresholds"] = None if thresholds is None else tuple(thresholds)
-            known["probes"] = tuple(Probe(p["text"], tuple(p["ids"]), tuple(p["scores"])) for p in known.get("probes", ()))
-            return cls(**known)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path} is malformed: {error!r}", "Fetch or train the model again.") from error
+            manifest = TypeAdapter(cls).validate_json(json.dumps(content), strict=True)
+            LabelSet(manifest.labels)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            raise ModelError(f"{path} is malformed: {key}: {first['msg']}.", _AGAIN) from error
+        except DataError as error:
+            raise ModelError(f"{path} is malformed: {error.message}", _AGAIN) from error
+        wanted = len(manifest.labels) if manifest.task is Task.MULTI_LABEL else None
+        if wanted != (None if manifest.thresholds is None else len(manifest.thresholds)):
+            raise ModelError(f"{path} is malformed: thresholds and labels don't match.", _AGAIN)
+        return manifest
 
 
 @dataclass(frozen=True)
@@ -125,19 +133,21 @@ class Bundle:
         except (FileNotFoundError, NotADirectoryError):
             raise _no_bundle(path) from None
         except (OSError, ValueError) as error:
-            raise BundleCorrupt(f"{manifest_path} can't be read: {error}", "Fetch or train the model again.") from error
+            raise BundleCorrupt(f"{manifest_path} can't be read: {error}", _AGAIN) from error
         manifest = Manifest.from_json(content, manifest_path)
         for name, expected in manifest.files.items():
-            if Path(name).name != name:
-                raise BundleCorrupt(f"{manifest_path} lists '{name}', which is not a file of the bundle.", "Do not use it.")
+            if name in {"", ".", ".."} or Path(name).name != name or "\0" in name:
+                raise BundleCorrupt(f"{manifest_path} lists {name!r}, which is not a file of the bundle.", "Do not use it.")
             try:
                 actual = sha256_of(path / name)
             except FileNotFoundError:
-                raise BundleCorrupt(f"Model '{path}' lacks its file {name}.", "Fetch or train the model again.") from None
+                raise BundleCorrupt(f"Model '{path}' lacks its file {name}.", _AGAIN) from None
+            except OSError as error:
+                raise BundleCorrupt(f"{path / name} can't be read: {error.strerror}.", _AGAIN) from error
             if actual != expected:
                 raise BundleCorrupt(
                     f"{path / name} has changed since the model was saved (sha256 {actual[:12]}…, expected {expected[:12]}…).",
-                    "Fetch or train the model again.",
+                    _AGAIN,
                 )
         return cls(path, manifest)
 

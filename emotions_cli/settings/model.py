@@ -6,9 +6,9 @@ A field's description is what ``settings.example.toml`` and ``emotions config in
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -17,7 +17,15 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 class Section(BaseModel):
     """A table of the settings file. Unknown keys are errors; values can't be changed once resolved."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # Python takes true for 1
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("Input should not be true or false")
+        return value
 
 
 class DataSettings(Section):
@@ -101,7 +109,9 @@ class HubSettings(Section):
 class Settings(BaseSettings):
     """All sections. Build it with :func:`emotions_cli.settings.resolve`, which knows the order of the sources."""
 
-    model_config = SettingsConfigDict(env_prefix="EMOTIONS_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="EMOTIONS_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     data: DataSettings = Field(default_factory=DataSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)

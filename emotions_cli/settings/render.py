@@ -46,5 +46,6 @@ def _line(key: str, default: Any) -> str:
 
 
 def _toml(value: Any) -> str:
-    # JSON's strings, numbers and booleans are TOML's too
-    return json.dumps(value.as_posix() if isinstance(value, Path) else value, ensure_ascii=False)
+    # JSON's strings, numbers and booleans are TOML's too, but for one control character
+    text = json.dumps(value.as_posix() if isinstance(value, Path) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")

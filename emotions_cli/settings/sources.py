@@ -165,12 +165,14 @@ def _explain(error: ValidationError, source: _Source) -> SettingsError:
     """Turn the first of pydantic's complaints into one sentence with source, key and the nearest valid key."""
     first = error.errors(include_url=False, include_context=False)[0]
     section, key, *_ = (*map(str, first["loc"]), "", "")
+    if section not in Settings.model_fields:
+        return SettingsError(f"{source.name}: unknown section '{section}'.{nearest(section, Settings.model_fields)}", _KEYS_HINT)
     if first["type"] == "extra_forbidden":
         known = [f"{s}.{k}" for s, k in _all_keys()]
         return SettingsError(f"{source.name}: unknown key '{section}.{key}'.{nearest(f'{section}.{key}', known)}", _KEYS_HINT)
     shown = "" if _is_secret(section, key) else f" (it is {first['input']!r})"
     place = source.origin(section, key) if source.origin is _variable else f"{source.name}: {section}.{key}"
-    reason = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return SettingsError(f"{place} {reason[0].lower()}{reason[1:]}{shown}.", _KEYS_HINT)
 
 

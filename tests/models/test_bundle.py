@@ -174,7 +174,7 @@ def test_a_folder_in_the_place_of_a_file_is_found(tmp_path: Path) -> None:
         Bundle.open(folder)
 
 
-@pytest.mark.parametrize("name", ["../x", "../bundle/weights", "/etc/hostname", "sub/x", "./weights", "..", ".", "", "a\0b"])
+@pytest.mark.parametrize("name", ["../x", "../bundle/weights", "/x", "sub/x", "./weights", "..", ".", "", "a\0b"])
 def test_a_listed_file_outside_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     folder = plain_bundle(tmp_path / "bundle", weights=b"1")
     (tmp_path / "x").write_bytes(b"1")
