@@ -48,7 +48,7 @@ class Judgement:
     answers: BoolArray
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values: the overall metrics (``None`` where undefined), ``labels`` by name, ``confusion`` in their order, and ``n``."""
+        """Return plain values: the overall metrics (``None`` where undefined), ``labels`` by name, ``confusion``, and ``n``."""
         return {
             **{name: None if math.isnan(value) else value for name, value in self.overall.items()},
             "labels": {
