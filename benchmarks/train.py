@@ -28,7 +28,7 @@ from emotions_cli.data.load import with_validation
 from emotions_cli.metrics.decisions import best_label
 from emotions_cli.metrics.judgement import judge
 from emotions_cli.metrics.probabilities import probabilities
-from emotions_cli.settings import TrainingSettings
+from emotions_cli.settings import Settings, TrainingSettings
 from emotions_cli.tracking import JsonlTracker
 from emotions_cli.training import Evaluated, Finished, Step, TrainingJob, train
 from emotions_cli.training.base_models import find_base_model
@@ -43,7 +43,7 @@ def ours(dataset: Dataset, settings: TrainingSettings, folder: Path) -> dict[str
     run = RunFolder(folder)
     steps: list[Step] = []
     result: dict[str, Any] = {}
-    for event in train(TrainingJob(dataset, settings, run, JsonlTracker(run.metrics))):
+    for event in train(TrainingJob(dataset, Settings(training=settings), run, JsonlTracker(run.metrics))):
         if isinstance(event, Step):
             steps.append(event)
         elif isinstance(event, Evaluated):

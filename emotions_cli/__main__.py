@@ -1,10 +1,17 @@
 """``python -m emotions_cli`` and the ``emotions`` command."""
 
+import io
+import sys
+
 from emotions_cli.cli.app import app
 
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # on Windows a pipe would get the code page of the country
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
     app(prog_name="emotions")
 
 

@@ -10,7 +10,8 @@
     ├── ModelError                 1   a model reference or a bundle
     │   └── BundleCorrupt          1   a bundle whose files are not those that were saved
     ├── TrainingError              1   a run that can't start or go on
-    │   └── LossNotFinite          1   the loss became NaN or infinite
+    │   ├── LossNotFinite          1   the loss became NaN or infinite
+    │   └── TrainingStopped        130 the user asked to stop
     ├── StorageError               1   a file that can't be written (full disk, no permission)
     └── GateFailed                 3   a quality gate said no
 
@@ -77,7 +78,16 @@ class TrainingError(EmotionsError):
 
 
 class LossNotFinite(TrainingError):
-    """The loss became NaN or infinite."""
+    """The loss, a gradient or an answer became NaN or infinite."""
+
+    def __init__(self, message: str, hint: str = "Try a lower --learning-rate, or --precision fp32.") -> None:
+        super().__init__(message, hint)
+
+
+class TrainingStopped(TrainingError):
+    """The user asked to stop."""
+
+    exit_code = EXIT_INTERRUPTED
 
 
 class StorageError(EmotionsError):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from emotions_cli.cli.app import app
 from emotions_cli.data import DataRequest, Dataset, load_dataset
 from emotions_cli.data.load import sample_folder, with_validation
-from emotions_cli.settings import TrainingSettings
+from emotions_cli.settings import Settings, TrainingSettings
 from emotions_cli.tracking import JsonlTracker
 from emotions_cli.training import Finished, TrainingJob, train
 from emotions_cli.training.run_folder import RunFolder
@@ -121,10 +121,15 @@ def load_split(reference: Path | str, **options: object) -> Dataset:
     return with_validation(load_dataset(DataRequest(str(reference), **options)), 0.1, 1)  # type: ignore[arg-type]
 
 
+def tiny_settings(base: Path, **training: object) -> Settings:
+    """Settings under which the tiny model learns in a moment."""
+    return Settings(training=TrainingSettings.model_validate({"base_model": str(base), **TINY, **training}))
+
+
 def run_training(dataset: Dataset, base: Path, folder: Path, **settings: object) -> Finished:
     """Train to the end and return how it ended."""
     run = RunFolder(folder)
-    chosen = TrainingSettings.model_validate({"base_model": str(base), **TINY, **settings})
+    chosen = tiny_settings(base, **settings)
     events = list(train(TrainingJob(dataset, chosen, run, JsonlTracker(run.metrics))))
     finished = events[-1]
     assert isinstance(finished, Finished)

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from emotions_cli.metrics.judgement import Judgement
+
 BAR_WIDTH = 32
+PIPE_WIDTH = 160
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -19,7 +22,8 @@ def stdout_console() -> Console:
     """A console for tables on stdout."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    # a pipe is as wide as its longest row: tables are cut to a terminal's width only on one
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def stderr_console() -> Console:
@@ -48,6 +52,18 @@ def plain_table(*columns: str, title: str | None = None) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return table
+
+
+def label_table(judgement: Judgement, *, title: str | None = None) -> Table:
+    """Make a table of precision, recall, F1 and support of each label."""
+    from rich.markup import escape
+
+    table = plain_table("label", ">precision", ">recall", ">F1", ">support", title=title)
+    scores = judgement.labels
+    for i, name in enumerate(judgement.names):
+        values = (f"{column[i]:.3f}" for column in (scores.precision, scores.recall, scores.f1))
+        table.add_row(escape(name), *values, f"{scores.support[i]:,}")
     return table
 
 

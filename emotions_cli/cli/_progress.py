@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
+from dataclasses import replace
 
 from rich.console import Console
 from rich.markup import escape
@@ -105,8 +108,25 @@ def _mean(so_far: float | None, newest: float) -> float:
 
 
 def show_training(job: TrainingJob, console: Console) -> Finished:
-    """Run a job, drawing its progress on the console, and return its end."""
-    with TrainingDisplay(console, job.settings.metric) as display:
+    """Run a job, drawing its progress on the console, and return its end.
+
+    The first Ctrl-C ends it after the step with the best weights so far, a second one at once.
+    """
+    stop = threading.Event()
+
+    def on_interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        return _drawn(replace(job, stop=stop.is_set), console)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _drawn(job: TrainingJob, console: Console) -> Finished:
+    with TrainingDisplay(console, job.settings.training.metric) as display:
         for event in train(job):
             display.show(event)
             if isinstance(event, Finished):

@@ -11,7 +11,8 @@ from typer.core import TyperGroup
 
 from emotions_cli import __version__
 from emotions_cli.cli import config, data, evaluate, predict, train
-from emotions_cli.errors import EXIT_INTERRUPTED, EXIT_OK, EmotionsError
+from emotions_cli.errors import EXIT_INTERRUPTED, EXIT_OK, EmotionsError, StorageError
+from emotions_cli.streams.atomic import DISK_FULL
 
 
 class RootGroup(TyperGroup):
@@ -23,17 +24,34 @@ class RootGroup(TyperGroup):
             sys.stdout.flush()
             return result
         except EmotionsError as error:
-            typer.secho(f"Error: {error.message}", err=True, fg=typer.colors.RED)
-            if error.hint:
-                typer.echo(f"  → {error.hint}", err=True)
-            raise typer.Exit(error.exit_code) from error
+            raise _reported(error) from error
         except BrokenPipeError:
-            # the reader has seen enough; nothing may be flushed into the closed pipe at exit
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+            # the reader has seen enough
+            _drop_stdout()
             raise typer.Exit(EXIT_OK) from None
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            # files are written through streams.atomic, which maps this itself: it was stdout
+            _drop_stdout()
+            full = StorageError(f"Standard output can't be written: {error.strerror}.", "Make room, or write to another place.")
+            raise _reported(full) from error
         except KeyboardInterrupt:
             typer.echo("\nInterrupted.", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _reported(error: EmotionsError) -> typer.Exit:
+    typer.secho(f"Error: {error.message}", err=True, fg=typer.colors.RED)
+    if error.hint:
+        typer.echo(f"  → {error.hint}", err=True)
+    return typer.Exit(error.exit_code)
+
+
+def _drop_stdout() -> None:
+    """Forget what is buffered for stdout: the interpreter would try to write it at exit, and complain in its own way."""
+    if sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 app = typer.Typer(

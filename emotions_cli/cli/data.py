@@ -76,7 +76,7 @@ def check_command(
     columns = _columns(text_column, label_column, label_separator, label_map, input_format)
     dataset, encoder = _load(reference, settings, assignments, columns)
     if encoder is None:
-        say(["no tokenizer at hand, lengths are not checked: pip install 'emotions-cli[offline]'"])
+        say(["lengths are not checked: that takes the base model's tokenizer, from 'emotions-cli[train,offline]' or a folder"])
     findings = check_dataset(dataset, encoder)
     if as_json:
         print_json({"reference": reference, "findings": [finding.to_json() for finding in findings]})
@@ -119,7 +119,7 @@ def _load(
 
 def _print_summary(dataset: Dataset, summary: Summary) -> None:
     console = stdout_console()
-    console.print(f"[bold]{dataset.reference}[/]  {dataset.task}, {len(dataset.labels)} labels\n")
+    console.print(f"[bold]{_escaped(dataset.reference)}[/]  {dataset.task}, {len(dataset.labels)} labels\n")
     sizes = plain_table("split", ">texts", *(f">p{p}" for p in (50, 90, 99)), f">longest, {summary.unit}")
     for split, size in summary.sizes.items():
         sizes.add_row(split, f"{size:,}", *(str(n) for n in summary.lengths[split].values()))
@@ -128,12 +128,12 @@ def _print_summary(dataset: Dataset, summary: Summary) -> None:
     totals = {label: sum(counts[label] for counts in summary.balance.values()) for label in dataset.labels}
     for label, total in sorted(totals.items(), key=lambda item: -item[1]):
         counts = [f"{counts[label]:,}" for counts in summary.balance.values()]
-        balance.add_row(label, *counts, f"[cyan]{bar(total / max(totals.values()))}[/]")
+        balance.add_row(_escaped(label), *counts, f"[cyan]{bar(total / max(totals.values()))}[/]")
     console.print(balance)
     examples = plain_table("label", "for example")
     for label, texts in summary.examples.items():
         for i, text in enumerate(texts):
-            examples.add_row(label if i == 0 else "", _escaped(text))
+            examples.add_row(_escaped(label) if i == 0 else "", _escaped(text))
     console.print(examples)
 
 

@@ -19,12 +19,15 @@ from emotions_cli.cli._options import (
     SettingsOpt,
     TextColumnOpt,
 )
-from emotions_cli.cli._output import plain_table, print_json, say, stdout_console
+from emotions_cli.cli._output import label_table, plain_table, print_json, say, stdout_console
 from emotions_cli.cli._settings import data_request, require_model, resolve_settings
-from emotions_cli.errors import GateFailed
+from emotions_cli.errors import GateFailed, UsageError, nearest
+from emotions_cli.streams.formats import Format, writable_format
 
 if TYPE_CHECKING:
+    from emotions_cli.data import Dataset
     from emotions_cli.evaluation import Evaluation
+    from emotions_cli.inference import Classifier
 
 
 def evaluate_command(
@@ -38,6 +41,10 @@ def evaluate_command(
     label_separator: LabelSeparatorOpt = None,
     label_map: LabelMapOpt = None,
     input_format: InputFormatOpt = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", metavar="A,B,…", help="Let the model answer only these labels; 'data': those of the data."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write texts, true and predicted labels to this file.")
     ] = None,
@@ -55,6 +62,7 @@ def evaluate_command(
     from emotions_cli.inference import Classifier
 
     gates = [Gate.parse(text) for text in fail_under or []]
+    output_format = None if output is None else writable_format(output)
     resolved = resolve_settings(
         settings,
         assignments,
@@ -73,14 +81,20 @@ def evaluate_command(
     classifier = Classifier.open(require_model(inference.model), batch_size=inference.batch_size, threads=inference.threads)
     dataset = load_dataset(data_request(resolved))
     say(dataset.notes)
-    evaluation = evaluate(classifier, dataset, split=resolved.evaluation.split, ece_bins=resolved.evaluation.ece_bins)
+    evaluation = evaluate(
+        classifier,
+        dataset,
+        split=resolved.evaluation.split,
+        answers=_answers(labels, classifier, dataset),
+        ece_bins=resolved.evaluation.ece_bins,
+    )
     say(evaluation.notes)
     if as_json:
         print_json({**evaluation.judgement.to_json(), "split": evaluation.split, "notes": list(evaluation.notes)})
     else:
         _print(evaluation, dataset.reference)
-    if output is not None:
-        _write(evaluation, output)
+    if output is not None and output_format is not None:
+        _write(evaluation, output, output_format)
     missed = [gate for gate in gates if not gate.passes(evaluation.judgement.overall)]
     if missed:
         values = evaluation.judgement.overall
@@ -88,26 +102,35 @@ def evaluate_command(
         raise GateFailed(f"The model misses its gate: {said}.", "")
 
 
+def _answers(labels: str | None, classifier: Classifier, dataset: Dataset) -> list[str] | None:
+    if labels is None:
+        return None
+    if labels == "data":
+        return list(dataset.labels)
+    names = [name.strip() for name in labels.split(",")]
+    for name in names:
+        if name not in classifier.labels:
+            known = classifier.labels.names
+            raise UsageError(f"The model has no label '{name}' (it has: {', '.join(known)}).{nearest(name, known)}", "")
+    return names
+
+
 def _print(evaluation: Evaluation, reference: str) -> None:
+    from rich.markup import escape
+
     console = stdout_console()
     judgement = evaluation.judgement
-    console.print(f"[bold]{reference}[/], split {evaluation.split}: {judgement.n:,} texts\n")
+    console.print(f"[bold]{escape(reference)}[/], split {evaluation.split}: {judgement.n:,} texts\n")
     overall = plain_table("metric", ">value")
     for name, value in judgement.overall.items():
         overall.add_row(name, f"{value:.4f}")
     console.print(overall)
-    labels = plain_table("label", ">precision", ">recall", ">F1", ">support")
-    scores = judgement.labels
-    for i, name in enumerate(judgement.names):
-        labels.add_row(
-            name, *(f"{values[i]:.3f}" for values in (scores.precision, scores.recall, scores.f1)), f"{scores.support[i]:,}"
-        )
-    console.print(labels)
+    console.print(label_table(judgement))
     if judgement.confusion is None:
         return
-    matrix = plain_table("true \\ answered", *(f">{name}" for name in judgement.names))
+    matrix = plain_table("true \\ answered", *(f">{escape(name)}" for name in judgement.names))
     for name, row in zip(judgement.names, judgement.confusion.tolist(), strict=True):
-        matrix.add_row(name, *(_shaded(count, sum(row)) for count in row))
+        matrix.add_row(escape(name), *(_shaded(count, sum(row)) for count in row))
     console.print(matrix)
 
 
@@ -122,12 +145,10 @@ def _shaded(count: int, of: int) -> str:
     return f"[{'white' if level < 6 else 'black'} on color({shades[level - 1]})]{count:>4} [/]"
 
 
-def _write(evaluation: Evaluation, path: Path) -> None:
+def _write(evaluation: Evaluation, path: Path, file_format: Format) -> None:
     from emotions_cli.cli._answers import answer_columns, answer_values, joined_labels
-    from emotions_cli.streams.formats import require_format
     from emotions_cli.streams.writers import file_writer
 
-    file_format = require_format(path)
     names = evaluation.labels.names
     columns = ["text", "label", *answer_columns(names, prefix="", top_k=0, all_scores=True)]
     single = evaluation.judgement.confusion is not None

@@ -18,7 +18,7 @@ from emotions_cli.cli._options import ModelOpt, SetOpt, SettingsOpt
 from emotions_cli.cli._output import plain_table, say, stdout_console
 from emotions_cli.cli._settings import require_model, resolve_settings
 from emotions_cli.errors import DataError, UsageError
-from emotions_cli.streams.formats import Format, format_of, looks_like_file, require_format
+from emotions_cli.streams.formats import Format, looks_like_file, require_format, writable_format
 
 if TYPE_CHECKING:
     from emotions_cli.inference import Classifier, Prediction
@@ -120,7 +120,10 @@ def _open_input(inputs: list[str], as_text: bool, input_format: Format | None) -
 
 def _is_file(argument: str) -> bool:
     try:
-        if Path(argument).is_file():
+        path = Path(argument)
+        if path.is_dir() and looks_like_file(argument):
+            raise DataError(f"'{argument}' is a folder.", "Name a file in it; if it is a text, say so with --text.")
+        if path.exists() and not path.is_dir():
             return True
     except OSError:  # longer than any path, or with characters no path has
         return False
@@ -136,8 +139,7 @@ def _output_format(wanted: OutputFormat | None, output: Path | None, input_forma
             return None
         return Format(wanted)
     if output is not None:
-        found = format_of(output)
-        return require_format(output) if found in {None, Format.TEXT} else found
+        return writable_format(output)
     if sys.stdout.isatty():
         return None
     return Format.TSV if input_format is Format.TEXT else input_format
@@ -210,6 +212,8 @@ def _write(source: RowSource, answer: Answer, file_format: Format | None, output
         with file_writer(output, file_format, columns, schema=source.schema) as writer:
             _each_chunk(source, lambda rows: writer.write(answer.extend(rows)))
         return
+    if file_format is Format.PARQUET and sys.stdout.isatty():
+        raise UsageError("Parquet is no format for a terminal.", "Write it to a file: -o answers.parquet")
     writer = row_writer(sys.stdout.buffer, file_format, columns, schema=source.schema)
     _each_chunk(source, lambda rows: writer.write(answer.extend(rows)))
     writer.close()
@@ -225,12 +229,12 @@ def _print_table(source: RowSource, answer: Answer) -> None:
     from rich.markup import escape
 
     shown = len(answer.classifier.labels) if answer.all_scores else answer.top_k
-    table = plain_table(answer.column, "emotion", ">score", *(["scores"] if shown else []))
+    table = plain_table(escape(answer.column), "emotion", ">score", *(["scores"] if shown else []))
 
     def add(rows: list[Row]) -> None:
         for prediction in answer.predict(rows):
-            further = [", ".join(f"{label} {score:.3f}" for label, score in prediction.top(shown))] if shown else []
-            emotion = " + ".join(prediction.labels) or "-"
+            further = [escape(", ".join(f"{label} {score:.3f}" for label, score in prediction.top(shown)))] if shown else []
+            emotion = escape(" + ".join(prediction.labels) or "-")
             table.add_row(escape(prediction.text), emotion, f"{prediction.score:.3f}", *further)
 
     _each_chunk(source, add)

@@ -18,7 +18,7 @@ from emotions_cli.cli._options import (
     SettingsOpt,
     TextColumnOpt,
 )
-from emotions_cli.cli._output import plain_table, say, stderr_console, stdout_console
+from emotions_cli.cli._output import label_table, plain_table, say, stderr_console, stdout_console
 from emotions_cli.cli._settings import data_request, resolve_settings
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ def train_command(
     precision: Annotated[Precision | None, _recipe("--precision", "auto is bf16 where the device has it.")] = None,
     device: Annotated[Device | None, _recipe("--device", "Where to train.")] = None,
     eval_steps: Annotated[int | None, _recipe("--eval-steps", "Steps between evaluations; 0: every epoch.")] = None,
-    metric: Annotated[str | None, _recipe("--metric", "Validation metric that chooses the best weights.")] = None,
+    metric: Annotated[
+        str | None, _recipe("--metric", "Chooses the best: macro_f1, accuracy, weighted_f1, micro_f1, nll.")
+    ] = None,
     patience: Annotated[int | None, _recipe("--patience", "Evaluations without gain before stopping; 0: never.")] = None,
     seed: Annotated[int | None, _recipe("--seed", "Seeds weights, order and splits.")] = None,
     settings: SettingsOpt = None,
@@ -131,12 +133,7 @@ def train_command(
     )
     job = training_job(resolved, output, force=force)
     say(job.dataset.notes)
-    try:
-        finished = show_training(job, stderr_console())
-    except KeyboardInterrupt:
-        if job.folder.best_weights.exists():
-            say([f"the best weights so far are in {job.folder.best_weights}"])
-        raise
+    finished = show_training(job, stderr_console())
     _print_finished(finished)
 
 
@@ -149,8 +146,6 @@ def training_job(resolved: ResolvedSettings, output: Path | None, *, force: bool
     from emotions_cli.data import load_dataset
     from emotions_cli.data.load import with_validation
     from emotions_cli.extras import require
-    from emotions_cli.settings.render import record_text
-    from emotions_cli.settings.sources import masked
     from emotions_cli.tracking import JsonlTracker
     from emotions_cli.training import TrainingJob
     from emotions_cli.training.run_folder import RunFolder
@@ -160,32 +155,20 @@ def training_job(resolved: ResolvedSettings, output: Path | None, *, force: bool
     dataset = load_dataset(data_request(settings))
     dataset = with_validation(dataset, settings.data.validation_fraction, settings.training.seed)
     folder = RunFolder(output) if output is not None else RunFolder.named_after(settings.training.runs_dir, dataset.reference)
-    return TrainingJob(
-        dataset,
-        settings.training,
-        folder,
-        JsonlTracker(folder.metrics),
-        force=force,
-        base_revision=settings.hub.base_model_revision,
-        token=None if settings.hub.token is None else settings.hub.token.get_secret_value(),
-        settings_text=record_text(settings),
-        settings_record=masked(settings),
-    )
+    return TrainingJob(dataset, settings, folder, JsonlTracker(folder.metrics), force=force)
 
 
 def _print_finished(finished: Finished) -> None:
-    scores = finished.judgement.labels
-    labels = plain_table("label", ">precision", ">recall", ">F1", ">support", title="validation")
-    for i, name in enumerate(finished.judgement.names):
-        labels.add_row(name, *(f"{v[i]:.3f}" for v in (scores.precision, scores.recall, scores.f1)), f"{scores.support[i]:,}")
+    from rich.markup import escape
+
     console = stdout_console()
-    console.print(labels)
-    table = plain_table("run", str(finished.folder))
+    console.print(label_table(finished.judgement, title="validation"))
+    table = plain_table("run", escape(str(finished.folder)))
     for name in ("accuracy", "macro_f1", "nll", "ece"):
         table.add_row(name, f"{finished.judgement.overall[name]:.4f}")
     early = ", stopped early" if finished.stopped_early else ""
     table.add_row("best step", f"{finished.best_step:,} of {finished.steps:,}{early}")
     table.add_row("speed", f"{finished.examples_per_second:,.0f} examples/s")
     table.add_row("time", f"{finished.seconds:,.0f} s")
-    table.add_row("model", str(finished.model))
+    table.add_row("model", escape(str(finished.model)))
     console.print(table)

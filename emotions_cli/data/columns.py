@@ -81,7 +81,7 @@ def label_parser(first: Any, separator: str | None) -> tuple[LabelParser, bool]:
         return lambda cell: _names(str(cell).split(separator) if cell not in (None, "") else []), True
     if isinstance(first, list | tuple):
         return lambda cell: _names(cell) if isinstance(cell, list | tuple) else None, True
-    if isinstance(first, str) and first.lstrip().startswith("["):
+    if isinstance(first, str) and _json_list(first) is not None:
         return _json_list, True
     return _one_name, False
 

@@ -73,6 +73,12 @@ def load_dataset(request: DataRequest) -> Dataset:
 
 
 def _read(request: DataRequest) -> tuple[Mapping[str, LabelledRows], tuple[str, ...]]:
+    whole = request.reference == SAMPLE or request.reference.startswith(hub.PREFIX)
+    if whole and (request.validation or request.test or request.files.file_format or request.files.label_separator):
+        raise DataError(
+            f"'{request.reference}' brings its own splits and format.",
+            "Leave out --validation-data, --test-data, --input-format and --label-separator, or give a file.",
+        )
     if request.reference.startswith(hub.PREFIX):
         return hub.read_hub(
             hub.HubReference.parse(request.reference),

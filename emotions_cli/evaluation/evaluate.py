@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from emotions_cli.data.dataset import ALL, TEST, VALIDATION, Dataset
+from emotions_cli.data.dataset import ALL, TEST, TRAIN, VALIDATION, Dataset, Examples
 from emotions_cli.errors import DataError
 from emotions_cli.inference import Classifier, Prediction
 from emotions_cli.inference.prediction import make_predictions
 from emotions_cli.labels import LabelSet, Task
-from emotions_cli.metrics.decisions import FloatArray
+from emotions_cli.metrics.decisions import BoolArray, FloatArray
 from emotions_cli.metrics.judgement import Judgement, judge
 
 
@@ -22,9 +22,9 @@ class Evaluation:
 
     Attributes:
         split: The split's name.
-        labels: Labels of the data, which all arrays of the judgement are in the order of.
+        labels: Labels that are judged, in the order of all arrays of the judgement.
         judgement: The metrics.
-        predictions: One a text, answers limited to the labels of the data.
+        predictions: One a text.
         truth: The true labels of each text.
         notes: What the labels of model and data don't share, a sentence each.
     """
@@ -37,16 +37,24 @@ class Evaluation:
     notes: tuple[str, ...]
 
 
-def evaluate(classifier: Classifier, dataset: Dataset, *, split: str | None = None, ece_bins: int = 15) -> Evaluation:
+def evaluate(
+    classifier: Classifier,
+    dataset: Dataset,
+    *,
+    split: str | None = None,
+    answers: Sequence[str] | None = None,
+    ece_bins: int = 15,
+) -> Evaluation:
     """Judge a model on a split of labelled data.
 
-    The data decides what can be right: labels that only the model has are no possible answers (of a single-label model the
-    others' probabilities are scaled up to 1), labels that only the data has count as missed.
+    The model answers as it does in :meth:`Classifier.predict`. Labels that only the data has count as missed. An answer that
+    the data has no rows for is wrong in single-label data; of multi-label data only the labels are judged that it has.
 
     Args:
         classifier: The model.
         dataset: The data.
         split: Which split; by default test, else validation, else all rows.
+        answers: Labels the model may answer; of a single-label model their probabilities are scaled up to 1. All by default.
         ece_bins: Bins of the expected calibration error.
 
     Raises:
@@ -61,55 +69,74 @@ def evaluate(classifier: Classifier, dataset: Dataset, *, split: str | None = No
             f"The model is {classifier.task}, '{dataset.reference}' is {dataset.task} data.",
             "Choose data of the model's kind, or bring it there with --label-map.",
         )
-    known = np.array([label in classifier.labels for label in dataset.labels])
-    if not known.any():
+    allowed = [label for label in classifier.labels if answers is None or label in answers]
+    if not set(allowed) & set(dataset.labels):
         raise DataError(
-            f"Model and data share no label (model: {_listed(classifier.labels)}; data: {_listed(dataset.labels)}).",
+            f"Model and data share no label (model: {_listed(allowed)}; data: {_listed(dataset.labels.names)}).",
             "Bring the data's labels to the model's with --label-map.",
         )
-    scores = _to_data_labels(classifier.scores(examples.texts), classifier, dataset.labels)
-    thresholds = _data_thresholds(classifier, dataset.labels)
+    only_model = [label for label in allowed if label not in dataset.labels]
+    labels = dataset.labels if dataset.task is Task.MULTI_LABEL else LabelSet((*dataset.labels, *only_model))
+    known = np.array([label in allowed for label in labels])
+    targets = np.zeros((len(examples), len(labels)), dtype=np.bool_)
+    targets[:, : len(dataset.labels)] = examples.targets
+    scores = _in_order(classifier, classifier.scores(examples.texts), labels, known)
     judgement = judge(
-        scores, examples.targets, dataset.labels.names, dataset.task, thresholds=thresholds, known=known, ece_bins=ece_bins
+        scores,
+        targets,
+        labels.names,
+        dataset.task,
+        thresholds=_thresholds(classifier, labels),
+        known=known,
+        ece_bins=ece_bins,
     )
-    names = np.array(dataset.labels.names)
-    predictions = make_predictions(examples.texts, scores, judgement.answers, dataset.labels.names)
-    truth = [tuple(names[row].tolist()) for row in examples.targets]
-    return Evaluation(name, dataset.labels, judgement, predictions, truth, _notes(classifier, dataset, name))
+    names = np.array(labels.names)
+    predictions = make_predictions(examples.texts, scores, judgement.answers, labels.names)
+    truth = [tuple(names[row].tolist()) for row in targets]
+    notes = tuple(_notes(dataset, examples, allowed, only_model))
+    return Evaluation(name, labels, judgement, predictions, truth, notes)
 
 
 def choose_split(dataset: Dataset, wanted: str | None) -> str:
     """Return the split to judge on: the wanted one, else test, validation, or all rows of a single file."""
-    if wanted is not None:
+    if wanted in {TRAIN, VALIDATION, TEST} and tuple(dataset.splits) == (ALL,):
         # one file is all there is: it is whatever split the user says it is
-        return ALL if tuple(dataset.splits) == (ALL,) else wanted
+        return ALL
+    if wanted is not None:
+        return wanted
     return next((name for name in (TEST, VALIDATION, ALL) if name in dataset.splits), next(iter(dataset.splits)))
 
 
-def _to_data_labels(scores: FloatArray, classifier: Classifier, labels: LabelSet) -> FloatArray:
+def _in_order(classifier: Classifier, scores: FloatArray, labels: LabelSet, known: BoolArray) -> FloatArray:
+    """Bring scores into the order of ``labels``; 0 for those that are no possible answer."""
     columns = classifier.labels.ids()
-    reordered = np.stack([scores[:, columns[label]] if label in columns else np.zeros(len(scores)) for label in labels], axis=1)
-    if classifier.task is Task.SINGLE_LABEL and not set(classifier.labels) <= set(labels):
-        reordered /= np.maximum(reordered.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    return reordered
+    ordered = np.zeros((len(scores), len(labels)))
+    for i, label in enumerate(labels):
+        if known[i]:
+            ordered[:, i] = scores[:, columns[label]]
+    if classifier.task is Task.SINGLE_LABEL and known.sum() < len(columns):
+        ordered /= np.maximum(ordered.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return ordered
 
 
-def _data_thresholds(classifier: Classifier, labels: LabelSet) -> FloatArray | None:
+def _thresholds(classifier: Classifier, labels: LabelSet) -> FloatArray | None:
     if classifier.manifest.thresholds is None:
         return None
     by_name = dict(zip(classifier.labels, classifier.manifest.thresholds, strict=True))
     return np.array([by_name.get(label, 1.0) for label in labels])
 
 
-def _notes(classifier: Classifier, dataset: Dataset, split: str) -> tuple[str, ...]:
-    notes = []
-    if only_model := [label for label in classifier.labels if label not in dataset.labels]:
-        notes.append(f"The data has no {', '.join(only_model)}: the model's answers are limited to the data's labels.")
-    if only_data := [label for label in dataset.labels if label not in classifier.labels]:
-        support = sum(int(dataset.split(split).support[dataset.labels.id_of(label)]) for label in only_data)
-        notes.append(f"The model does not know {', '.join(only_data)}: these {support:,} labels of the data count as missed.")
-    return tuple(notes)
+def _notes(dataset: Dataset, examples: Examples, allowed: Sequence[str], only_model: Sequence[str]) -> Iterator[str]:
+    support = dict(zip(dataset.labels, examples.support.tolist(), strict=True))
+    if only_model:
+        fate = "are wrong here; --labels data rules them out" if dataset.task is Task.SINGLE_LABEL else "are not judged"
+        yield f"The data has no label {', '.join(only_model)}: such answers of the model {fate}."
+    if unseen := [label for label, count in support.items() if count == 0]:
+        yield f"The split has no text labelled {', '.join(unseen)}."
+    if missed := [label for label in dataset.labels if label not in allowed]:
+        count = sum(support[label] for label in missed)
+        yield f"The model does not answer {', '.join(missed)}: {count:,} labels of the data count as missed."
 
 
-def _listed(labels: LabelSet) -> str:
-    return ", ".join(labels.names[:8]) + (", …" if len(labels) > 8 else "")
+def _listed(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:8]) + (", …" if len(labels) > 8 else "")

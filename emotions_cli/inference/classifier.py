@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from emotions_cli.encoding import Encoder, TokenIds, batches_by_length
+from emotions_cli.encoding import CONFIG_FILE, TOKENIZER_FILE, Encoder, TokenIds, batches_by_length
 from emotions_cli.errors import BundleCorrupt
 from emotions_cli.inference.backends import Backend, OnnxBackend
 from emotions_cli.inference.prediction import Prediction, make_predictions
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.metrics.decisions import BoolArray, best_label, over_thresholds
 from emotions_cli.metrics.probabilities import FloatArray, probabilities
-from emotions_cli.models.bundle import Bundle, Manifest
+from emotions_cli.models.bundle import ONNX_FILE, Bundle, Manifest
 from emotions_cli.models.ref import open_model
 
 DEFAULT_BATCH_SIZE = 32
@@ -45,6 +45,7 @@ class Classifier:
             BundleCorrupt: A file has changed, or a probe is answered differently.
         """
         bundle = open_model(reference)
+        _check_complete(bundle)
         backend = OnnxBackend(bundle.onnx_file, threads=threads)
         classifier = cls(bundle.manifest, bundle.encoder(), backend, batch_size=batch_size)
         classifier._check_probes(bundle)
@@ -60,13 +61,17 @@ class Classifier:
         """Whether it answers one label or several."""
         return self.manifest.task
 
-    def predict(self, texts: Sequence[str], *, min_score: float = 0.0) -> list[Prediction]:
+    def predict(self, texts: Iterable[str], *, min_score: float = 0.0) -> list[Prediction]:
         """Answer texts, in order.
 
         Args:
             texts: Any strings, also empty ones.
             min_score: An answer with a lower score becomes ``uncertain`` (0 to 1).
+
+        Raises:
+            TypeError: A single string, whose characters would be taken for texts, or something that is no string.
         """
+        texts = _checked(texts)
         tokens = self._encoder.encode(texts)
         scores = self._scores(tokens)
         return make_predictions(
@@ -78,9 +83,9 @@ class Classifier:
             min_score=min_score,
         )
 
-    def scores(self, texts: Sequence[str]) -> FloatArray:
+    def scores(self, texts: Iterable[str]) -> FloatArray:
         """Return the probability of every label for every text: (texts, labels)."""
-        return self._scores(self._encoder.encode(texts))
+        return self._scores(self._encoder.encode(_checked(texts)))
 
     def _scores(self, tokens: Sequence[TokenIds]) -> FloatArray:
         logits = np.zeros((len(tokens), len(self.manifest.labels)), dtype=np.float32)
@@ -108,3 +113,21 @@ class Classifier:
                     f"Model '{bundle.path}' scores {probe.text!r} differently than when it was saved (by up to {shift:.3f}).",
                     "Install the version of onnxruntime that its emotions.json names, or train again.",
                 )
+
+
+def _check_complete(bundle: Bundle) -> None:
+    for name in (ONNX_FILE, TOKENIZER_FILE, CONFIG_FILE):
+        if name not in bundle.manifest.files:
+            raise BundleCorrupt(f"The manifest of model '{bundle.path}' does not list {name}.", "Fetch or train the model again.")
+    if not bundle.manifest.probes:
+        raise BundleCorrupt(f"The manifest of model '{bundle.path}' has no probes.", "Fetch or train the model again.")
+
+
+def _checked(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise TypeError("texts is a string: give a list of strings, such as [text]")
+    listed = list(texts)
+    wrong = next((i for i, text in enumerate(listed) if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise TypeError(f"texts[{wrong}] is {type(listed[wrong]).__name__}, not a string")
+    return listed

@@ -6,7 +6,8 @@
     model.onnx                                         the same weights for ONNX Runtime
     emotions.json                                      the manifest: labels, decisions, origins, hashes, probes
 
-Opening a bundle checks the hash of every file the manifest lists, and names those that differ. Nothing is unpickled.
+Opening a bundle checks the hash of every file the manifest lists, and of the manifest itself, and names those that differ.
+Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from emotions_cli.labels import LabelSet, Task
 MANIFEST_FILE = "emotions.json"
 ONNX_FILE = "model.onnx"
 FORMAT_VERSION = 1
+DIGEST_KEY = "manifest_sha256"
 _AGAIN = "Fetch or train the model again."
 
 
@@ -149,6 +151,8 @@ class Bundle:
                     f"{path / name} has changed since the model was saved (sha256 {actual[:12]}…, expected {expected[:12]}…).",
                     _AGAIN,
                 )
+        if content.get(DIGEST_KEY) != digest_of(content):
+            raise BundleCorrupt(f"{manifest_path} has changed since the model was saved.", _AGAIN)
         return cls(path, manifest)
 
     @property
@@ -170,7 +174,14 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a folder whose other files are all in place, with their hashes."""
     hashes = {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.name != MANIFEST_FILE}
     content = {**manifest.to_json(), "files": hashes}
+    content[DIGEST_KEY] = digest_of(content)
     (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """Return the sha256 of a manifest's values, its own digest left out."""
+    values = {key: value for key, value in content.items() if key != DIGEST_KEY}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
@@ -180,6 +191,8 @@ def sha256_of(path: Path) -> str:
 
 
 def _no_bundle(path: Path) -> ModelError:
+    if str(path).startswith(("hf:", "gs:", "wandb:")):
+        return ModelError(f"'{path}' is no folder; models are opened from folders only.", "Name a run's folder or a bundle's.")
     if not path.exists():
         return ModelError(f"Model '{path}' is not there.", "Train one: emotions train --data sample --output runs/sample")
     if path.is_dir():

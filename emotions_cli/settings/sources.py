@@ -127,6 +127,9 @@ def _read_file(path: Path, *, must_exist: bool) -> Layer:
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}", "Check its path and permissions.") from error
     for section, values in content.items():
+        if section not in Settings.model_fields and not isinstance(values, dict):
+            near = next((f" Did you mean '{s}.{key}'?" for s, key in _all_keys() if key == section), "")
+            raise SettingsError(f"{path}: key '{section}' stands in no section.{near}", _KEYS_HINT)
         if section not in Settings.model_fields:
             raise SettingsError(f"{path}: unknown section '{section}'.{nearest(section, Settings.model_fields)}", _KEYS_HINT)
         if not isinstance(values, dict):
@@ -135,19 +138,27 @@ def _read_file(path: Path, *, must_exist: bool) -> Layer:
 
 
 def _read_environment(environment: Mapping[str, str]) -> Layer:
-    for name in environment:
+    """Read EMOTIONS_SECTION__KEY; empty values count as unset."""
+    given = {name: value for name, value in environment.items() if value and _is_meant(name)}
+    for name in given:
         section, delimiter, _ = name.removeprefix(ENV_PREFIX).lower().partition("__")
-        if name.startswith(ENV_PREFIX) and not (delimiter and section in Settings.model_fields):
+        if not delimiter or section not in Settings.model_fields:
             raise SettingsError(
                 f"The environment: unknown variable {name}.{nearest(name, _all_variables())}",
                 "Settings are named EMOTIONS_SECTION__KEY, for example EMOTIONS_TRAINING__EPOCHS=5.",
             )
     source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): value for name, value in environment.items()}
+    source.env_vars = {name.lower(): value for name, value in given.items()}
     try:
         return source()
     except Exception as error:  # pydantic-settings wraps whatever its parsers raise
         raise SettingsError(f"The environment: {error}", _KEYS_HINT) from error
+
+
+def _is_meant(name: str) -> bool:
+    """Say whether a variable was meant for us: a cluster sets EMOTIONS_PORT and the like for a service of that name."""
+    rest = name.removeprefix(ENV_PREFIX)
+    return rest != name and ("__" in rest or rest.lower().partition("_")[0] in Settings.model_fields)
 
 
 _KEYS_HINT = "'emotions config show' lists every key."

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from emotions_cli.errors import StorageError
 
+DISK_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -57,6 +59,7 @@ def whole_directory(path: Path) -> Iterator[Path]:
             yield part
             for file in part.rglob("*"):
                 if file.is_file():
+                    file.chmod(0o666 & ~_umask())
                     _sync(file)
             if path.exists():
                 # a folder can't be replaced in one step where it is not empty
@@ -83,7 +86,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        if error.errno in DISK_FULL:
             hint = "Make room on the disk or choose another place; what was saved before is untouched."
         else:
             hint = "Check the folder and its permissions, or choose another place."

@@ -30,6 +30,10 @@ _EXTENSIONS = {
 }
 
 
+# files that people have, but that are not read
+_FOREIGN_EXTENSIONS = {".json", ".xlsx", ".xls", ".ods", ".gz", ".zst", ".zip", ".docx", ".pdf"}
+
+
 def format_of(path: Path) -> Format | None:
     """Return the format a file's extension names, or ``None``."""
     return _EXTENSIONS.get(path.suffix.lower())
@@ -50,7 +54,25 @@ def require_format(path: Path) -> Format:
     return found
 
 
+def writable_format(path: Path) -> Format:
+    """Return the format an output's extension names.
+
+    Raises:
+        DataError: The extension names none that answers can be written in.
+    """
+    found = format_of(path)
+    if found is None or found is Format.TEXT:
+        raise DataError(
+            f"The name of '{path}' does not say a format to write (known: .csv, .tsv, .jsonl, .parquet).",
+            "Use one of these extensions, or name the format with --format.",
+        )
+    return found
+
+
 def looks_like_file(argument: str) -> bool:
-    """Say whether a command-line argument reads like the path of a data file rather than like a text."""
+    """Say whether a command-line argument reads like the path of a file rather than like a text."""
+    if any(c.isspace() for c in argument):
+        return False
     path = Path(argument)
-    return not any(c.isspace() for c in argument) and format_of(path) is not None and path.stem != ""
+    known = format_of(path) is not None or path.suffix.lower() in _FOREIGN_EXTENSIONS
+    return (known and path.stem != "") or (argument.startswith(("./", "../", "~/", "/")) and len(argument) > 3)

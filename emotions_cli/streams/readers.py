@@ -90,10 +90,17 @@ def _decoded(rows: Iterator[Row], name: str) -> Iterator[Row]:
     try:
         yield from rows
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"'{name}' is not UTF-8: byte 0x{error.object[error.start]:02x} can't be decoded.",
-            "Convert it first, for example: iconv -f latin1 -t utf-8 FILE",
-        ) from error
+        raise _not_utf8(name, error) from error
+
+
+def _not_utf8(name: str, error: UnicodeDecodeError) -> DataError:
+    first = error.object[error.start]
+    # 0xfe and 0xff stand in no UTF-8; UTF-16, as spreadsheets write "Unicode text", begins with them
+    encoding = "utf-16" if first in (0xFE, 0xFF) and error.start < 2 else "latin1"
+    return DataError(
+        f"'{name}' is not UTF-8: byte 0x{first:02x} can't be decoded.",
+        f"Convert it first, for example: iconv -f {encoding} -t utf-8 FILE",
+    )
 
 
 def _text_rows(lines: IO[str]) -> Iterator[Row]:
@@ -116,14 +123,21 @@ def _json_rows(lines: IO[str], name: str) -> Iterator[Row]:
 
 def _delimited(lines: IO[str], file_format: Format, name: str) -> RowSource:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default of 131,072 characters refuses long texts
-    reader = csv.reader(lines, delimiter=DELIMITERS[file_format])
+    # strict: a quote that is never closed would swallow all later rows
+    reader = csv.reader(lines, delimiter=DELIMITERS[file_format], strict=True)
     try:
         columns = tuple(next((cells for cells in reader if cells), ()))
     except UnicodeDecodeError as error:
-        raise DataError(f"'{name}' is not UTF-8.", "Convert it first, for example: iconv -f latin1 -t utf-8 FILE") from error
+        raise _not_utf8(name, error) from error
+    except csv.Error as error:
+        raise DataError(f"'{name}' line {reader.line_num}: {error}.", "Check the quotes of that line.") from error
     if not columns:
         raise DataError(f"'{name}' is empty.", "Its first line names the columns, one row a line follows.")
     _refuse_twins(columns, name)
+    if len(columns) == 1 and (other := next((mark for mark in ";\t|" if mark in columns[0]), None)):
+        raise DataError(
+            f"'{name}' is separated by {other!r}, not by {DELIMITERS[file_format]!r}.", "Save it as comma-separated CSV."
+        )
     return RowSource(name, file_format, columns, _decoded(_delimited_rows(reader, columns, name), name))
 
 
@@ -131,7 +145,10 @@ def _delimited_rows(reader: Any, columns: tuple[str, ...], name: str) -> Iterato
     try:
         for cells in reader:
             if not cells:
-                continue
+                # in a file of one column an empty line is an empty text
+                if len(columns) > 1:
+                    continue
+                cells = [""]
             if len(cells) > len(columns):
                 raise DataError(
                     f"'{name}' line {reader.line_num} has {len(cells)} cells, its header {len(columns)}.",

@@ -10,6 +10,7 @@ from emotions_cli.encoding import CONFIG_FILE
 from emotions_cli.errors import ModelError
 from emotions_cli.hub_client import NO_NETWORK, exception_chain, prepare_hub_client
 from emotions_cli.models.bundle import sha256_of
+from emotions_cli.models.ref import MODEL_FOLDER
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -58,6 +59,8 @@ def find_base_model(name: str, *, revision: str | None = None, token: str | None
     """
     folder = Path(name)
     if folder.is_dir():
+        if (folder / MODEL_FOLDER / CONFIG_FILE).is_file():
+            folder = folder / MODEL_FOLDER
         if not (folder / CONFIG_FILE).is_file():
             raise ModelError(f"Folder '{name}' is no base model: it has no {CONFIG_FILE}.", "Name a Hugging Face model folder.")
         return BaseModel(name, folder, "directory", _weights_hash(folder))

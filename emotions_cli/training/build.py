@@ -60,7 +60,7 @@ def _has_bf16(device: str) -> bool:
 
 
 def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int) -> tuple[Any, Any]:
-    """Load a base model with a fresh classification head, and its tokenizer.
+    """Load a base model and its tokenizer; the classification head is fresh, unless it was trained for the same labels.
 
     Returns:
         A ``transformers`` sequence classifier in fp32, and its tokenizer.
@@ -75,6 +75,7 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int) 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
+        before = list((AutoConfig.from_pretrained(base.folder).id2label or {}).values())
         config = AutoConfig.from_pretrained(
             base.folder,
             num_labels=len(labels),
@@ -102,7 +103,21 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int) 
             f"Base model '{base.name}' reads at most {reads} tokens, not {max_length}.", f"Set --max-length {reads}."
         )
     model.config.pad_token_id = tokenizer.pad_token_id
+    tokenizer.model_max_length = max_length
+    if before != list(labels):
+        # a head of the same size but for other labels would be kept
+        head = classification_head(model)
+        torch.nn.init.normal_(head.weight, std=getattr(config, "initializer_range", 0.02))
+        if head.bias is not None:
+            torch.nn.init.zeros_(head.bias)
     return model, tokenizer
+
+
+def classification_head(model: Any) -> Any:
+    """Return the linear layer that gives the logits: the last one with an output a label."""
+    import torch
+
+    return [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == model.config.num_labels][-1]
 
 
 def start_from_priors(model: Any, targets: NDArray[np.bool_]) -> None:
@@ -117,10 +132,11 @@ def start_from_priors(model: Any, targets: NDArray[np.bool_]) -> None:
     """
     import torch
 
-    head = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == targets.shape[1]][-1]
     share = np.clip(targets.mean(axis=0), 1e-4, 1 - 1e-4)
-    with torch.no_grad():
-        head.bias.copy_(torch.from_numpy(np.log(share / (1 - share))))
+    head = classification_head(model)
+    if head.bias is not None:
+        with torch.no_grad():
+            head.bias.copy_(torch.from_numpy(np.log(share / (1 - share))))
 
 
 def build_encoder(tokenizer: Any, max_length: int) -> Encoder:
@@ -141,7 +157,7 @@ def build_optimizer(model: torch.nn.Module, settings: TrainingSettings, device: 
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
-    """Build a schedule that rises linearly over the warm-up and falls to 0 at the last step, linearly or as a cosine."""
+    """Build a schedule that rises linearly over the warm-up and falls to 0 behind the last step, linearly or as a cosine."""
     from torch.optim.lr_scheduler import LambdaLR
 
     warmup = math.ceil(settings.warmup_fraction * steps)

@@ -53,7 +53,7 @@ def train_steps(
         max_grad_norm: Larger gradients are scaled down to it.
 
     Raises:
-        LossNotFinite: The loss became NaN or infinite; the weights are those before that step.
+        LossNotFinite: The loss or a gradient became NaN or infinite; the weights are those before that step.
     """
     last = steps_per_epoch(len(batches), accumulation_steps)
     number = 0
@@ -73,14 +73,14 @@ def train_steps(
                 accelerator.backward(batch_loss)
                 loss += batch_loss.item()
             if not math.isfinite(loss):
-                raise LossNotFinite(
-                    f"The loss became {loss} at step {number}.",
-                    "Try a lower --learning-rate, or --precision fp32.",
-                )
-            norm = accelerator.clip_grad_norm_(model.parameters(), max_grad_norm)
+                raise LossNotFinite(f"The loss became {loss} at step {number}.")
+            norm = float(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm))
+            # fp16's scaler meets such gradients now and then, and leaves the step out by itself
+            if not math.isfinite(norm) and accelerator.scaler is None:
+                raise LossNotFinite(f"The gradients became {norm} at step {number}.")
             learning_rate = schedule.get_last_lr()[0]
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
             seconds = time.perf_counter() - started
-            yield Step(number, epoch, step == last, loss, float(norm), learning_rate, texts, seconds)
+            yield Step(number, epoch, step == last, loss, norm, learning_rate, texts, seconds)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotions_cli import __version__
 from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset
-from emotions_cli.encoding import Encoder, TokenIds
-from emotions_cli.errors import DataError, LossNotFinite
+from emotions_cli.encoding import Encoder
+from emotions_cli.errors import DataError, LossNotFinite, TrainingError, TrainingStopped
 from emotions_cli.extras import require
 from emotions_cli.labels import Task
 from emotions_cli.metrics.judgement import Judgement
 from emotions_cli.metrics.probabilities import probabilities
 from emotions_cli.models.bundle import Manifest, Probe, write_manifest
-from emotions_cli.settings import TrainingSettings
+from emotions_cli.settings import Settings
+from emotions_cli.settings.render import record_text
+from emotions_cli.settings.sources import masked
 from emotions_cli.streams.atomic import whole_directory, whole_file
 from emotions_cli.tracking import Tracker
 from emotions_cli.training.base_models import BaseModel, find_base_model
@@ -45,6 +48,9 @@ from emotions_cli.training.run_folder import RunFolder
 from emotions_cli.training.selection import Selection
 from emotions_cli.training.validation import Decisions, Validation, logits_of
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 PROBE_TEXTS = (
     "You remembered my birthday after all these years!",
     "The parcel never came, and nobody picks up the phone.",
@@ -58,25 +64,19 @@ class TrainingJob:
 
     Attributes:
         dataset: Must have a training and a validation split.
-        settings: How to train.
+        settings: All settings; the training and hub sections say how to train, the rest is recorded.
         folder: Where everything of the run goes.
         tracker: Receives what is measured.
         force: Replace a finished run.
-        base_revision: Commit, tag or branch of a base model from the Hub.
-        token: Access token for the Hub.
-        settings_text: All resolved settings as TOML, for the run's folder.
-        settings_record: The same as plain values, for the manifest.
+        stop: Asked after every step; when it says yes, the run ends with the best weights so far.
     """
 
     dataset: Dataset
-    settings: TrainingSettings
+    settings: Settings
     folder: RunFolder
     tracker: Tracker
     force: bool = False
-    base_revision: str | None = None
-    token: str | None = None
-    settings_text: str = ""
-    settings_record: Mapping[str, Any] | None = None
+    stop: Callable[[], bool] = lambda: False
 
 
 def train(job: TrainingJob) -> Iterator[Event]:
@@ -88,87 +88,48 @@ def train(job: TrainingJob) -> Iterator[Event]:
         ModelError: The base model can't be used.
         TrainingError: The run's folder is taken, or the device is not there.
         LossNotFinite: The loss became NaN or infinite. If an evaluation came before, the bundle of the best weights is written.
+        TrainingStopped: The job was stopped. If an evaluation came before, the bundle of the best weights is written.
         StorageError: The disk refuses; the best weights saved before are untouched.
     """
     require("train", "Training")
     began = time.perf_counter()
     check_trainable(job.dataset)
-    base = find_base_model(job.settings.base_model, revision=job.base_revision, token=job.token)
-    job.folder.prepare(job.settings_text, force=job.force)
-    seed_everything(job.settings.seed)
-    accelerator = build_accelerator(job.settings.device, job.settings.precision)
-    model, tokenizer = build_model(base, job.dataset.labels, job.dataset.task, job.settings.max_length)
-    encoder = build_encoder(tokenizer, job.settings.max_length)
-    examples, held_out = job.dataset.split(TRAIN), job.dataset.split(VALIDATION)
-    if job.dataset.task is Task.MULTI_LABEL:
-        start_from_priors(model, examples.targets)
-    tokens = encoder.encode(examples.texts)
-    yield from _cut_note(tokens, encoder)
-
-    batches = TrainingBatches(tokens, examples.targets, encoder, batch_size=job.settings.batch_size, seed=job.settings.seed)
-    validation = Validation(encoder.encode(held_out.texts), held_out.targets, job.dataset.labels, job.dataset.task, encoder)
-    model, optimizer = accelerator.prepare(model, build_optimizer(model, job.settings, accelerator.device))
-    total = job.settings.epochs * steps_per_epoch(len(batches), job.settings.accumulation_steps)
-    balanced = job.settings.class_weights == "balanced"
-    steps = train_steps(
-        accelerator,
-        model,
-        batches,
-        optimizer,
-        build_schedule(optimizer.optimizer, job.settings, total),
-        make_loss(
-            job.dataset.task,
-            label_smoothing=job.settings.label_smoothing,
-            weights=balanced_weights(examples.support) if balanced else None,
-        ),
-        epochs=job.settings.epochs,
-        accumulation_steps=job.settings.accumulation_steps,
-        max_grad_norm=job.settings.max_grad_norm,
-    )
-    selection = Selection(job.settings.metric, job.settings.patience)
-    started = Started(
-        job.folder.path,
-        str(accelerator.device),
-        {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision),
-        sum(p.numel() for p in model.parameters()),
-        len(examples),
-        len(held_out),
-        total,
-    )
-    yield started
+    parts = _build(job)
+    job.folder.prepare(record_text(job.settings), force=job.force)
+    if parts.cut:
+        limit = parts.validation.encoder.max_length
+        yield Note(f"{parts.cut:,} training texts are longer than {limit} tokens; their ends are cut")
+    yield _started(job, parts)
 
     def save_best() -> None:
         with whole_file(job.folder.best_weights) as part:
-            save_weights(accelerator.unwrap_model(model), part)
+            save_weights(parts.accelerator.unwrap_model(parts.model), part)
 
-    due = _every(job.settings.eval_steps, total)
+    selection = Selection(job.settings.training.metric, job.settings.training.patience)
+    due = _every(job.settings.training.eval_steps, parts.total)
     counted = _Counted()
-    failure: LossNotFinite | None = None
-    job.tracker.start({"data": job.dataset.reference, "base_model": base.name, "steps": total, "seed": job.settings.seed})
+    failure: TrainingError | None = None
+    job.tracker.start({"data": job.dataset.reference, "base_model": parts.base.name, "steps": parts.total})
     try:
-        for event in keep_best(steps, lambda: validation.judge(model), selection, due=due, save=save_best):
+        judge_now = partial(parts.validation.judge, parts.model)
+        for event in keep_best(parts.steps, judge_now, selection, due=due, save=save_best, stop=job.stop):
             counted.add(event)
             job.tracker.log(*_measured(event))
             yield event
+        if job.stop():
+            failure = TrainingStopped(f"Stopped after step {counted.steps:,} of {parts.total:,}.")
     except LossNotFinite as error:
-        if selection.best is None:
-            raise
         failure = error
     finally:
         job.tracker.finish()
+    if selection.best is None:
+        raise failure or LossNotFinite(f"The validation {selection.metric} was never a number.")
 
-    model = accelerator.unwrap_model(model, keep_fp32_wrapper=False).to("cpu")
-    load_weights(model, job.folder.best_weights)
-    decisions, judgement = validation.settle(model)
-    manifest = _manifest(job, base, model, encoder, decisions, judgement)
-    with whole_directory(job.folder.model) as part:
-        write_model_files(model, tokenizer, part, max_length=encoder.max_length)
-        write_manifest(part, manifest)
-    job.folder.best_weights.unlink()
+    judgement = _write_bundle(job, parts)
     if failure is not None:
-        raise LossNotFinite(
-            f"{failure.message} The best weights before it ({selection.metric} {selection.best:.4f} at step "
-            f"{selection.best_step}) are in {job.folder.model}.",
+        raise type(failure)(
+            f"{failure.message} The best weights so far ({selection.metric} {selection.best:.4f} at step "
+            f"{selection.best_step:,}) are in {job.folder.model}.",
             failure.hint,
         ) from failure
     yield Finished(
@@ -177,10 +138,82 @@ def train(job: TrainingJob) -> Iterator[Event]:
         judgement,
         selection.best_step,
         counted.steps,
-        counted.steps < total,
+        counted.steps < parts.total,
         counted.texts / max(counted.seconds, 1e-9),
         time.perf_counter() - began,
     )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a run is made of, built from a job. ``cut`` counts the training texts that are too long."""
+
+    base: BaseModel
+    accelerator: Accelerator
+    model: Any
+    tokenizer: Any
+    validation: Validation
+    steps: Iterator[Step]
+    total: int
+    cut: int
+
+
+def _build(job: TrainingJob) -> _Parts:
+    settings, hub = job.settings.training, job.settings.hub
+    token = None if hub.token is None else hub.token.get_secret_value()
+    base = find_base_model(settings.base_model, revision=hub.base_model_revision, token=token)
+    seed_everything(settings.seed)
+    accelerator = build_accelerator(settings.device, settings.precision)
+    model, tokenizer = build_model(base, job.dataset.labels, job.dataset.task, settings.max_length)
+    encoder = build_encoder(tokenizer, settings.max_length)
+    examples, held_out = job.dataset.split(TRAIN), job.dataset.split(VALIDATION)
+    if job.dataset.task is Task.MULTI_LABEL:
+        start_from_priors(model, examples.targets)
+    tokens = encoder.encode(examples.texts)
+    batches = TrainingBatches(tokens, examples.targets, encoder, batch_size=settings.batch_size, seed=settings.seed)
+    validation = Validation(encoder.encode(held_out.texts), held_out.targets, job.dataset.labels, job.dataset.task, encoder)
+    model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))
+    total = settings.epochs * steps_per_epoch(len(batches), settings.accumulation_steps)
+    weights = balanced_weights(examples.support) if settings.class_weights == "balanced" else None
+    steps = train_steps(
+        accelerator,
+        model,
+        batches,
+        optimizer,
+        build_schedule(optimizer.optimizer, settings, total),
+        make_loss(job.dataset.task, label_smoothing=settings.label_smoothing, weights=weights),
+        epochs=settings.epochs,
+        accumulation_steps=settings.accumulation_steps,
+        max_grad_norm=settings.max_grad_norm,
+    )
+    return _Parts(base, accelerator, model, tokenizer, validation, steps, total, sum(t.cut > 0 for t in tokens))
+
+
+def _started(job: TrainingJob, parts: _Parts) -> Started:
+    precision = parts.accelerator.mixed_precision
+    return Started(
+        job.folder.path,
+        str(parts.accelerator.device),
+        "fp32" if precision == "no" else precision,
+        sum(p.numel() for p in parts.model.parameters()),
+        len(job.dataset.split(TRAIN)),
+        len(job.dataset.split(VALIDATION)),
+        parts.total,
+    )
+
+
+def _write_bundle(job: TrainingJob, parts: _Parts) -> Judgement:
+    """Write the bundle of the best weights; what stood in its place stays until it is whole."""
+    model = parts.accelerator.unwrap_model(parts.model, keep_fp32_wrapper=False).to("cpu")
+    load_weights(model, job.folder.best_weights)
+    decisions, judgement = parts.validation.settle(model)
+    encoder = parts.validation.encoder
+    manifest = _manifest(job, parts.base, model, encoder, decisions, judgement)
+    with whole_directory(job.folder.model) as part:
+        write_model_files(model, parts.tokenizer, part, max_length=encoder.max_length)
+        write_manifest(part, manifest)
+    job.folder.best_weights.unlink()
+    return judgement
 
 
 def check_trainable(dataset: Dataset) -> None:
@@ -212,6 +245,7 @@ def keep_best(
     *,
     due: Callable[[Step], bool],
     save: Callable[[], None],
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Step | Evaluated]:
     """Evaluate between steps, save the best weights, stop when patience runs out.
 
@@ -221,11 +255,14 @@ def keep_best(
         selection: Compares the judgements.
         due: Whether to evaluate after a step.
         save: Keeps the weights as they stand as the best.
+        stop: Asked after every step, whether to end here.
     """
     losses: list[float] = []
     for step in steps:
         losses.append(step.loss)
         yield step
+        if stop():
+            return
         if due(step):
             judgement = evaluate()
             value = judgement.overall[selection.metric]
@@ -276,12 +313,6 @@ def _measured(event: Step | Evaluated) -> tuple[int, dict[str, Any]]:
     }
 
 
-def _cut_note(tokens: list[TokenIds], encoder: Encoder) -> Iterator[Note]:
-    cut = sum(t.cut > 0 for t in tokens)
-    if cut:
-        yield Note(f"{cut:,} of {len(tokens):,} training texts are longer than {encoder.max_length} tokens; their ends are cut")
-
-
 def _manifest(
     job: TrainingJob, base: BaseModel, model: Any, encoder: Encoder, decisions: Decisions, judgement: Judgement
 ) -> Manifest:
@@ -299,7 +330,7 @@ def _manifest(
             "fingerprint": job.dataset.fingerprint(),
             "splits": {name: len(examples) for name, examples in job.dataset.splits.items()},
         },
-        settings=job.settings_record or {},
+        settings=masked(job.settings),
         metrics={VALIDATION: judgement.to_json()},
         versions={
             "emotions-cli": __version__,

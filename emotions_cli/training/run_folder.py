@@ -55,7 +55,7 @@ class RunFolder:
         return self.path / MODEL_FOLDER
 
     def prepare(self, settings_text: str, *, force: bool) -> None:
-        """Make the folder ready for a run.
+        """Make the folder ready for a run that is about to take its first step.
 
         Args:
             settings_text: What goes into ``settings.toml``.
@@ -65,13 +65,14 @@ class RunFolder:
             TrainingError: A finished run, or something that is no run, is in the way.
             StorageError: The folder can't be written.
         """
-        if (self.model / MANIFEST_FILE).exists() and not force:
+        if not force and (self.model / MANIFEST_FILE).exists():
             raise TrainingError(f"'{self.path}' holds a finished run.", "Choose another --output, or replace it with --force.")
+        if not force and self.best_weights.exists():
+            raise TrainingError(f"'{self.path}' holds a run that was cut off.", "Choose another --output, or use --force.")
         with storage_errors(self.path):
             if self.path.exists() and not self.path.is_dir():
                 raise TrainingError(f"'{self.path}' is a file, not a run folder.", "Choose another --output.")
             if self.path.exists() and any(self.path.iterdir()) and not self.settings.exists():
                 raise TrainingError(f"'{self.path}' is not empty, and no run.", "Choose another --output.")
             self.path.mkdir(parents=True, exist_ok=True)
-            self.best_weights.unlink(missing_ok=True)
             self.settings.write_text(settings_text, encoding="utf-8")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotions_cli.encoding import Encoder, TokenIds, batches_by_length
+from emotions_cli.errors import LossNotFinite
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.metrics.decisions import FloatArray, tune_thresholds
 from emotions_cli.metrics.judgement import Judgement, judge
@@ -64,7 +65,11 @@ class Validation:
 
 
 def logits_of(model: Any, encoder: Encoder, tokens: Sequence[TokenIds]) -> FloatArray:
-    """Run a model over encoded texts, in order: (texts, labels)."""
+    """Run a model over encoded texts, in order: (texts, labels).
+
+    Raises:
+        LossNotFinite: Its weights have exploded.
+    """
     import torch
 
     was_training = model.training
@@ -78,4 +83,7 @@ def logits_of(model: Any, encoder: Encoder, tokens: Sequence[TokenIds]) -> Float
             for i, row in zip(indices, logits.float().cpu().numpy(), strict=True):
                 rows[i] = row
     model.train(was_training)
-    return np.stack(rows).astype(np.float64)
+    logits = np.stack(rows).astype(np.float64)
+    if not np.isfinite(logits).all():
+        raise LossNotFinite("The model's answers became NaN or infinite.")
+    return logits

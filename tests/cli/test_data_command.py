@@ -55,3 +55,11 @@ def test_strict_exits_with_3_only_when_something_is_found(emotions: Emotions, fl
     clean = emotions("data", "check", "sample", "--strict")
     assert clean.exit_code == 0
     assert "Nothing found in 630 texts" in clean.stdout
+
+
+def test_markup_in_labels_and_names_is_shown_as_it_is(emotions: Emotions, tmp_path: Path) -> None:
+    (tmp_path / "g[red].csv").write_text("text,label\nfine [b]day[/b],[/b]\nbad,b\n", encoding="utf-8")
+    result = emotions("data", "show", "g[red].csv")
+    assert result.exit_code == 0
+    assert "fine [b]day[/b]" in result.stdout
+    assert "[/b]" in result.stdout

@@ -64,7 +64,7 @@ def test_a_gate_that_is_missed_exits_with_3(emotions: Emotions, trained: Path, e
 def test_labels_that_only_one_side_has_are_told(emotions: Emotions, trained: Path) -> None:
     result = emotions("evaluate", "--model", trained, "--data", "sample", "--json")
     assert result.exit_code == 0
-    assert "The model does not know sadness, love, surprise, neutral: these 60 labels" in result.stderr
+    assert "The model does not answer sadness, love, surprise, neutral: 60 labels" in result.stderr
     found = json.loads(result.stdout)
     assert found["labels"]["love"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 15}
     assert len(found["notes"]) == 1
@@ -76,3 +76,23 @@ def test_data_that_shares_no_label_is_an_error(emotions: Emotions, trained: Path
     assert result.exit_code == 1
     assert "share no label" in result.stderr
     assert "--label-map" in result.stderr
+
+
+def test_answers_can_be_limited(emotions: Emotions, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.csv").write_text("text,label\nso happy,joy\nso scared tonight,joy\nangry at you,anger\n", encoding="utf-8")
+    common = ("evaluate", "--model", trained, "--data", "two.csv", "--json")
+    free, limited = emotions(*common), emotions(*common, "--labels", "data")
+    assert list(json.loads(free.stdout)["labels"]) == ["joy", "anger", "fear"]
+    assert "--labels data rules them out" in free.stderr
+    assert list(json.loads(limited.stdout)["labels"]) == ["joy", "anger"]
+    assert json.loads(emotions(*common, "--labels", "joy, anger").stdout) == json.loads(limited.stdout)
+    wrong = emotions(*common, "--labels", "joy,angr")
+    assert wrong.exit_code == 2
+    assert "Did you mean 'anger'?" in wrong.stderr
+
+
+def test_an_output_that_can_not_be_written_is_refused_at_once(emotions: Emotions, trained: Path) -> None:
+    result = emotions("evaluate", "--model", trained, "--data", "sample", "-o", "out.txt")
+    assert result.exit_code == 1
+    assert "does not say a format to write" in result.stderr
+    assert result.stdout == ""

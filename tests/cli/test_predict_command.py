@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -141,7 +142,11 @@ def test_an_argument_that_names_a_file_is_a_file_unless_forced(emotions: Emotion
         (["reviews.csv", "--text-column", "reveiw"], 1, "has no column 'reveiw'", "--text-column"),
         (["reviews.csv", "so happy"], 2, "stands beside other arguments", "one file"),
         (["reviews.csv", "--format", "table", "-o", "x.csv"], 2, "A table can't be written", "--format csv"),
-        (["reviews.csv", "-o", "answers.what"], 1, "does not say its format", "--format"),
+        (["reviews.csv", "-o", "answers.what"], 1, "does not say a format to write", "--format"),
+        (["reviews.csv", "-o", "answers.txt"], 1, "does not say a format to write", "--format"),
+        (["reviews.xlsx"], 1, "File 'reviews.xlsx' is not there", "--text"),
+        (["./nowhere"], 1, "File './nowhere' is not there", "--text"),
+        (["../"], 1, "'../' is a folder", "--text"),
         (["text", "--input-format", "csv"], 2, "--input-format csv goes with a file", "texts"),
         (["--text"], 2, "--text needs a text", "emotions predict"),
         (["reviews.csv", "-o", "missing/../reviews.csv/x.csv"], 1, "can't be written", "another place"),
@@ -216,3 +221,25 @@ def test_a_reader_that_leaves_ends_it_quietly(trained: Path, tmp_path: Path) -> 
     assert result.stdout.startswith("text\temotion\tscore\nso happy\tjoy\t")
     assert result.stderr == ""
     assert result.returncode == 0
+
+
+def test_a_full_standard_output_is_an_error_of_two_lines(trained: Path) -> None:
+    command = f"{sys.executable} -m emotions_cli predict --model {trained} 'so happy' > /dev/full"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[0].startswith("Error: Standard output can't be written: No space left")
+    assert len(result.stderr.splitlines()) == 2
+
+
+def test_output_is_utf_8_whatever_the_code_page(trained: Path) -> None:
+    command = [sys.executable, "-m", "emotions_cli", "predict", "--model", str(trained), "so happy 🙂", "--format", "table"]
+    result = subprocess.run(
+        command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, timeout=60, check=False
+    )
+    assert result.returncode == 0
+    assert "🙂" in result.stdout.decode("utf-8")
+
+
+def test_a_device_is_written_to_and_stays_one(emotions: Emotions, trained: Path) -> None:
+    assert emotions("predict", "--model", trained, "so happy", "-o", "/dev/null", "--format", "csv").exit_code == 0
+    assert Path("/dev/null").is_char_device()

@@ -98,10 +98,31 @@ def test_a_multi_label_evaluation_is_that_of_scikit_learn(multi_classifier: Clas
     assert evaluation.judgement.confusion is None
 
 
-def test_answers_are_limited_to_the_labels_of_the_data(classifier: Classifier) -> None:
+def test_answers_outside_the_data_are_wrong_and_said(classifier: Classifier) -> None:
     pairs = [(text, "joy") for text in EASY["fear"]] + [(text, "anger") for text in EASY["anger"]]
     evaluation = evaluate(classifier, dataset(["anger", "joy"], test=pairs))
-    assert evaluation.notes == ("The data has no fear: the model's answers are limited to the data's labels.",)
+    (note,) = evaluation.notes
+    assert note.startswith("The data has no label fear: such answers of the model are wrong here")
+    free = classifier.predict([text for text, _ in pairs])
+    assert [p.label for p in evaluation.predictions] == [p.label for p in free]
+    truth, answers = [label for _, label in pairs], [p.label for p in free]
+    assert "fear" in answers
+    overall = evaluation.judgement.overall
+    assert overall["accuracy"] == pytest.approx(reference.accuracy_score(truth, answers))
+    assert overall["macro_f1"] == pytest.approx(reference.f1_score(truth, answers, average="macro", zero_division=0))
+    assert evaluation.judgement.names == ("anger", "joy", "fear")
+
+
+def test_one_label_alone_does_not_make_a_model_perfect(classifier: Classifier) -> None:
+    pairs = [(text, "joy") for texts in EASY.values() for text in texts]
+    accuracy = evaluate(classifier, dataset(["joy"], test=pairs)).judgement.overall["accuracy"]
+    assert accuracy == pytest.approx(1 / 3, abs=0.15)
+
+
+def test_answers_can_be_limited_to_labels(classifier: Classifier) -> None:
+    pairs = [(text, "joy") for text in EASY["fear"]] + [(text, "anger") for text in EASY["anger"]]
+    evaluation = evaluate(classifier, dataset(["anger", "joy"], test=pairs), answers=["anger", "joy"])
+    assert evaluation.notes == ()
     for prediction, free in zip(evaluation.predictions, classifier.predict([text for text, _ in pairs]), strict=True):
         assert list(prediction.scores) == ["anger", "joy"]
         assert sum(prediction.scores.values()) == pytest.approx(1.0)
@@ -110,10 +131,15 @@ def test_answers_are_limited_to_the_labels_of_the_data(classifier: Classifier) -
         assert prediction.label == ("joy" if share > 0.5 else "anger")
 
 
+def test_labels_without_a_text_in_the_split_are_said(classifier: Classifier) -> None:
+    data = dataset(["joy", "anger", "fear"], train=[("boo", "fear"), ("grr", "anger")], test=[("happy", "joy")])
+    assert evaluate(classifier, data).notes == ("The split has no text labelled anger, fear.",)
+
+
 def test_labels_that_only_the_data_has_count_as_missed(classifier: Classifier) -> None:
     pairs = [*((text, label) for label, texts in EASY.items() for text in texts), ("what a loss", "sadness"), ("loss", "sadness")]
     evaluation = evaluate(classifier, dataset(["sadness", "joy", "anger", "fear"], test=pairs))
-    assert evaluation.notes == ("The model does not know sadness: these 2 labels of the data count as missed.",)
+    assert evaluation.notes == ("The model does not answer sadness: 2 labels of the data count as missed.",)
     judgement = evaluation.judgement
     assert judgement.names == ("sadness", "joy", "anger", "fear")
     assert judgement.n == len(evaluation.predictions) == len(evaluation.truth) == 20
@@ -131,11 +157,10 @@ def test_labels_that_only_the_data_has_count_as_missed(classifier: Classifier) -
 
 def test_labels_of_either_side_alone_are_both_noted(classifier: Classifier) -> None:
     evaluation = evaluate(classifier, dataset(["sadness", "joy", "love"], test=[("happy", "joy"), ("dear", "love")]))
-    assert evaluation.notes == (
-        "The data has no anger, fear: the model's answers are limited to the data's labels.",
-        "The model does not know sadness, love: these 1 labels of the data count as missed.",
-    )
-    assert [p.label for p in evaluation.predictions] == ["joy", "joy"]
+    model_only, unseen, data_only = evaluation.notes
+    assert model_only.startswith("The data has no label anger, fear")
+    assert unseen == "The split has no text labelled sadness."
+    assert data_only == "The model does not answer sadness, love: 1 labels of the data count as missed."
     assert evaluation.judgement.overall["accuracy"] == 0.5
 
 
@@ -154,7 +179,7 @@ def test_a_split_of_unknown_labels_alone_is_all_wrong(classifier: Classifier) ->
     data = dataset(["sadness", "joy"], train=[("happy", "joy")], test=[("loss", "sadness"), ("alas", "sadness")])
     evaluation = evaluate(classifier, data)
     assert evaluation.judgement.overall["accuracy"] == 0.0
-    assert [p.label for p in evaluation.predictions] == ["joy", "joy"]
+    assert "sadness" not in {p.label for p in evaluation.predictions}
     assert json.dumps(evaluation.judgement.to_json(), allow_nan=False)
 
 

@@ -100,3 +100,33 @@ def test_an_onnx_file_that_is_none_is_an_error(trained_copy: Path) -> None:
     _rewrite(trained_copy / "model", {})
     with pytest.raises(ModelError, match="can't be opened"):
         load(trained_copy)
+
+
+def test_a_single_string_is_not_taken_for_its_characters(classifier: Classifier) -> None:
+    with pytest.raises(TypeError, match="give a list of strings"):
+        classifier.predict("so happy")
+    with pytest.raises(TypeError, match=r"texts\[1\] is NoneType"):
+        classifier.predict(["so happy", None])  # type: ignore[list-item]
+    assert len(classifier.predict(text for text in ("so happy", "afraid"))) == 2
+
+
+def test_half_a_surrogate_pair_is_answered(classifier: Classifier) -> None:
+    assert classifier.predict(["so happy \ud83d"])[0].label == "joy"
+
+
+def test_a_changed_manifest_is_named(trained_copy: Path) -> None:
+    path = trained_copy / "model" / MANIFEST_FILE
+    content = path.read_text(encoding="utf-8")
+    path.write_text(content.replace('"anger"', '"wrath"'), encoding="utf-8")
+    with pytest.raises(BundleCorrupt, match=r"emotions.json has changed"):
+        load(trained_copy)
+
+
+def test_a_manifest_without_probes_or_files_is_refused(trained_copy: Path) -> None:
+    _rewrite(trained_copy / "model", {"probes": []})
+    with pytest.raises(BundleCorrupt, match="has no probes"):
+        load(trained_copy)
+    (trained_copy / "model" / "model.onnx").unlink()
+    _rewrite(trained_copy / "model", {})
+    with pytest.raises(BundleCorrupt, match="does not list model.onnx"):
+        load(trained_copy)

@@ -142,7 +142,7 @@ def test_resolved_settings_can_not_be_changed() -> None:
         ("[trainin]\nepochs = 3", ["some.toml", "unknown section 'trainin'", "Did you mean 'training'?"]),
         ("[[training]]\nepochs = 3", ["some.toml", "'training' is a section"]),
         ("training = 3", ["some.toml", "'training' is a section"]),
-        ("epochs = 3", ["some.toml", "unknown section 'epochs'"]),
+        ("epochs = 3", ["some.toml", "key 'epochs' stands in no section", "Did you mean 'training.epochs'?"]),
         ("[training]\nepochs = 'many'", ["some.toml", "training.epochs", "integer", "'many'"]),
         ("[training]\nepochs = 2.5", ["some.toml", "training.epochs", "2.5"]),
         ("[training]\nepochs = [1]", ["some.toml", "training.epochs", "integer", "[1]"]),
@@ -186,13 +186,11 @@ def test_true_is_no_count() -> None:
     ("environment", "parts"),
     [
         ({"EMOTIONS_TRAINING__EPOCHS": "many"}, ["EMOTIONS_TRAINING__EPOCHS", "integer", "'many'"]),
-        ({"EMOTIONS_TRAINING__EPOCHS": ""}, ["EMOTIONS_TRAINING__EPOCHS", "integer"]),
         ({"EMOTIONS_TRAINING__EPOCHS": "0"}, ["EMOTIONS_TRAINING__EPOCHS", "greater than or equal to 1", "'0'"]),
         ({"EMOTIONS_TRAINING__DEVICE": "tpu"}, ["EMOTIONS_TRAINING__DEVICE", "'cpu'", "'tpu'"]),
         ({"EMOTIONS_TRAINING__EPOCHS__X": "1"}, ["EMOTIONS_TRAINING__EPOCHS", "integer"]),
         ({"EMOTIONS_TRAINING__EPOCH": "5"}, ["environment", "training.epoch", "Did you mean 'training.epochs'?"]),
         ({"EMOTIONS_TRAIN__EPOCHS": "5"}, ["EMOTIONS_TRAIN__EPOCHS", "Did you mean 'EMOTIONS_TRAINING__EPOCHS'?"]),
-        ({"EMOTIONS_EPOCHS": "5"}, ["EMOTIONS_EPOCHS", "Did you mean 'EMOTIONS_TRAINING__EPOCHS'?"]),
         ({"EMOTIONS_TRAINING_EPOCHS": "5"}, ["EMOTIONS_TRAINING_EPOCHS", "Did you mean 'EMOTIONS_TRAINING__EPOCHS'?"]),
         ({"EMOTIONS_TRAINING": '{"epochs": 5}'}, ["EMOTIONS_TRAINING"]),
     ],
@@ -202,6 +200,17 @@ def test_what_does_not_fit_in_the_environment_is_named(environment: dict[str, st
         resolve(environment=environment)
     assert [part for part in parts if part not in raised.value.message] == []
     assert raised.value.hint
+
+
+@pytest.mark.parametrize("name", ["EMOTIONS_SERVICE_HOST", "EMOTIONS_PORT_8000_TCP_ADDR", "EMOTIONS", "MY_EMOTIONS_HUB__TOKEN"])
+def test_variables_that_a_cluster_sets_are_left_alone(name: str) -> None:
+    assert resolve(environment={name: "10.0.0.1"}).settings == Settings()
+
+
+def test_an_empty_variable_is_unset() -> None:
+    resolved = resolve(environment={"EMOTIONS_TRAINING__EPOCHS": "", "EMOTIONS_INFERENCE__MODEL": ""})
+    assert resolved.settings == Settings()
+    assert resolved.origin("training", "epochs") == "default"
 
 
 @pytest.mark.parametrize(

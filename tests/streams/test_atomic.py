@@ -122,7 +122,7 @@ from emotions_cli.streams.formats import Format
 from emotions_cli.streams.writers import file_writer
 
 kind, path = sys.argv[1], Path(sys.argv[2])
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 try:
     if kind == "directory":
         with whole_directory(path) as part:
@@ -133,6 +133,7 @@ try:
                 writer.write([{"text": f"{i} {j} " + hex(hash((i, j))) * 20} for j in range(50)])
 except StorageError as error:
     print(json.dumps({"message": error.message, "hint": error.hint}))
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 """
 
 

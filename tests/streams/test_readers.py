@@ -67,8 +67,31 @@ def test_a_cell_may_be_very_long(file_format: Format, comma: str) -> None:
     assert row["text"] == long
 
 
+def test_an_empty_line_of_a_single_column_is_an_empty_text() -> None:
+    assert [row["text"] for row in read(b"text\na\n\nb\n", Format.CSV)[1]] == ["a", "", "b"]
+
+
+@pytest.mark.parametrize("content", [b'text,n\n"never closed,1\nb,2\n', b'text,n\n"Great" she said,1\n'])
+def test_quotes_that_would_swallow_or_alter_rows_are_an_error(content: bytes) -> None:
+    with pytest.raises(DataError, match="line") as raised:
+        read(content, Format.CSV)
+    assert "quotes" in raised.value.hint
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_another_separator_is_named(mark: str) -> None:
+    with pytest.raises(DataError, match="is separated by"):
+        read(f"review{mark}stars\nfine{mark}5\n".encode(), Format.CSV)
+
+
+def test_utf_16_is_recognised() -> None:
+    with pytest.raises(DataError) as raised:
+        read("text,n\na,1\n".encode("utf-16"), Format.CSV)
+    assert "iconv -f utf-16" in raised.value.hint
+
+
 def test_empty_lines_are_no_rows() -> None:
-    assert [row["text"] for row in read(b"text\na\n\nb\n\n", Format.CSV)[1]] == ["a", "b"]
+    assert [row["text"] for row in read(b"text,n\na,1\n\nb,2\n\n", Format.CSV)[1]] == ["a", "b"]
     assert [row["text"] for row in read(b'\n{"text": "a"}\n  \n{"text": "b"}\n', Format.JSONL)[1]] == ["a", "b"]
 
 

@@ -68,6 +68,9 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(tiny_base: Path, e
     assert [step.texts for step in steps] == [step.texts for step in whole_steps] == [18, 18]
     np.testing.assert_allclose([s.loss for s in steps], [s.loss for s in whole_steps], rtol=1e-5)
     for name, value in whole.items():
+        # softmax ignores a key's bias: its gradient is rounding noise, which Adam scales up
+        if name.endswith("key.bias"):
+            continue
         torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=2e-5)
 
 
@@ -98,3 +101,12 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_harmed(tiny_base:
     with pytest.raises(LossNotFinite, match="nan at step 1") as caught:
         _run(tiny_base, easy_data, batch_size=6, accumulation_steps=1, loss=broken)
     assert "--learning-rate" in caught.value.hint
+
+
+def test_gradients_that_explode_stop_it_too(tiny_base: Path, easy_data: Path) -> None:
+    def steep(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        # finite itself, but its gradient is not
+        return torch.sqrt((logits - logits).abs()).sum()
+
+    with pytest.raises(LossNotFinite, match="The gradients became"):
+        _run(tiny_base, easy_data, batch_size=6, accumulation_steps=1, loss=steep)

@@ -12,17 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, load_split, run_training
+from conftest import TINY, load_split, run_training, tiny_settings
 
 from emotions_cli import load
 from emotions_cli.data.dataset import Dataset, to_examples
-from emotions_cli.errors import DataError, LossNotFinite, TrainingError
+from emotions_cli.errors import DataError, LossNotFinite, ModelError, TrainingError, TrainingStopped
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.metrics.decisions import LabelScores
 from emotions_cli.models.bundle import Bundle
-from emotions_cli.settings import TrainingSettings
 from emotions_cli.tracking import JsonlTracker
 from emotions_cli.training import Evaluated, Event, Step, TrainingJob, train
+from emotions_cli.training.base_models import find_base_model
+from emotions_cli.training.build import build_model, classification_head
 from emotions_cli.training.run import check_trainable
 from emotions_cli.training.run_folder import RunFolder
 
@@ -111,9 +112,7 @@ def test_multi_label_thresholds_are_tuned_on_validation(trained_multi: Path, eas
 
 def test_evaluation_every_few_steps_and_at_the_end(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    settings = TrainingSettings.model_validate(
-        {"base_model": str(tiny_base), **TINY, "epochs": 3, "eval_steps": 4, "class_weights": "balanced", "patience": 9}
-    )
+    settings = tiny_settings(tiny_base, epochs=3, eval_steps=4, class_weights="balanced", patience=9)
     events = list(train(TrainingJob(load_split(easy_data), settings, run, JsonlTracker(run.metrics))))
     assert [event.step for event in events if isinstance(event, Evaluated)] == [4, 8, 9]
     assert [event.number for event in events if isinstance(event, Step)] == list(range(1, 10))
@@ -125,6 +124,50 @@ def test_a_finished_run_is_not_overwritten(trained_copy: Path, tiny_base: Path, 
         run_training(load_split(easy_data), tiny_base, trained_copy)
     assert "--force" in caught.value.hint
     assert _digests(trained_copy / "model") == before
+
+
+def test_a_run_that_was_cut_off_is_not_overwritten(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    events = train(TrainingJob(load_split(easy_data), tiny_settings(tiny_base), run, JsonlTracker(run.metrics)))
+    assert any(isinstance(event, Evaluated) for event in events)
+    events.close()  # type: ignore[attr-defined]
+    assert run.best_weights.exists()
+    with pytest.raises(TrainingError, match="holds a run that was cut off"):
+        run_training(load_split(easy_data), tiny_base, run.path)
+
+
+def test_a_run_that_can_not_start_leaves_the_old_record(trained_copy: Path, easy_data: Path) -> None:
+    record = (trained_copy / "settings.toml").read_bytes(), (trained_copy / "metrics.jsonl").read_bytes()
+    run = RunFolder(trained_copy)
+    job = TrainingJob(load_split(easy_data), tiny_settings(trained_copy / "nowhere"), run, JsonlTracker(run.metrics), force=True)
+    with pytest.raises(ModelError, match="is not there"):
+        list(train(job))
+    assert record == ((trained_copy / "settings.toml").read_bytes(), (trained_copy / "metrics.jsonl").read_bytes())
+
+
+def test_all_files_of_a_bundle_can_be_read_by_others(trained: Path) -> None:
+    modes = {p.stat().st_mode & 0o777 for p in (trained / "model").iterdir()}
+    assert len(modes) == 1
+
+
+def test_a_stop_before_the_first_evaluation_keeps_nothing(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    tracker = JsonlTracker(run.metrics)
+    job = TrainingJob(load_split(easy_data), tiny_settings(tiny_base), run, tracker, stop=lambda: True)
+    with pytest.raises(TrainingStopped, match="Stopped after step 1 of 60"):
+        list(train(job))
+    assert not run.model.exists()
+
+
+def test_training_goes_on_from_a_run(trained: Path, tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    finished = run_training(load_split(easy_data), trained, tmp_path / "more", epochs=1, learning_rate=1e-6)
+    assert finished.judgement.overall["accuracy"] == 1.0
+    renamed = tmp_path / "renamed.csv"
+    lines = (easy_data / "train.csv").read_text(encoding="utf-8").replace(",joy", ",delight")
+    renamed.write_text(lines, encoding="utf-8")
+    model, _ = build_model(find_base_model(str(trained)), load_split(renamed).labels, Task.SINGLE_LABEL, 48)
+    kept, _ = build_model(find_base_model(str(trained)), load_split(easy_data).labels, Task.SINGLE_LABEL, 48)
+    assert not torch.equal(classification_head(model).weight, classification_head(kept).weight)
 
 
 def test_a_folder_that_is_no_run_is_never_touched(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
@@ -166,9 +209,9 @@ def test_too_few_rows_are_an_error() -> None:
 
 def test_a_loss_that_explodes_keeps_the_best_so_far(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    settings = TrainingSettings.model_validate({"base_model": str(tiny_base), **TINY})
+    settings = tiny_settings(tiny_base)
     events = train(TrainingJob(load_split(easy_data), settings, run, JsonlTracker(run.metrics)))
-    with pytest.raises(LossNotFinite, match=r"The best weights before it \(nll .* at step 3\) are in") as caught:
+    with pytest.raises(LossNotFinite, match=r"The best weights so far \(nll .* at step 3\) are in") as caught:
         _poison_after_first_evaluation(events)
     assert "--learning-rate" in caught.value.hint
     assert len(load(run.path).predict(["so happy"])) == 1
@@ -179,13 +222,13 @@ def _poison_after_first_evaluation(events: Iterator[Event]) -> None:
     """Let real weights go bad during a run: the next forward pass gives NaN."""
     for event in events:
         if isinstance(event, Evaluated):
-            model = events.gi_frame.f_locals["model"]  # type: ignore[attr-defined]
+            model = events.gi_frame.f_locals["parts"].model  # type: ignore[attr-defined]
             with torch.no_grad():
                 next(model.parameters()).fill_(float("nan"))
 
 
 def test_a_loss_that_explodes_at_once_leaves_nothing(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(LossNotFinite, match="The loss became nan") as caught:
+    with pytest.raises(LossNotFinite, match="became") as caught:
         run_training(load_split(easy_data), tiny_base, tmp_path / "run", learning_rate=1e30, max_grad_norm=1e30)
     assert "best weights" not in caught.value.message
     assert not (tmp_path / "run" / "model").exists()
@@ -195,15 +238,14 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from conftest import load_split, TINY
+from conftest import load_split, tiny_settings
 from emotions_cli.errors import StorageError
-from emotions_cli.settings import TrainingSettings
 from emotions_cli.tracking import JsonlTracker
 from emotions_cli.training import Evaluated, TrainingJob, train
 from emotions_cli.training.run_folder import RunFolder
 
 run = RunFolder(Path({run!r}))
-settings = TrainingSettings.model_validate({{"base_model": {base!r}, **TINY}})
+settings = tiny_settings(Path({base!r}))
 job = TrainingJob(load_split({data!r}), settings, run, JsonlTracker(run.metrics), force=True)
 try:
     for event in train(job):
