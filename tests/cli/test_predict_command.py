@@ -146,7 +146,7 @@ def test_an_argument_that_names_a_file_is_a_file_unless_forced(emotions: Emotion
         (["reviews.csv", "-o", "answers.txt"], 1, "does not say a format to write", "--format"),
         (["reviews.xlsx"], 1, "File 'reviews.xlsx' is not there", "--text"),
         (["./nowhere"], 1, "File './nowhere' is not there", "--text"),
-        (["../"], 1, "'../' is a folder", "--text"),
+        (["../.."], 1, "'../..' is a folder", "--text"),
         (["text", "--input-format", "csv"], 2, "--input-format csv goes with a file", "texts"),
         (["--text"], 2, "--text needs a text", "emotions predict"),
         (["reviews.csv", "-o", "missing/../reviews.csv/x.csv"], 1, "can't be written", "another place"),

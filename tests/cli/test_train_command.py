@@ -62,7 +62,7 @@ def test_a_name_is_made_up_and_validation_is_held_out(emotions: Emotions, tiny_b
 
 
 def test_the_progress_of_a_terminal(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "emotions_cli", *_train(tiny_base, easy_data, "-o", "run", "--epochs", "60")]
+    command = [sys.executable, "-m", "emotions_cli", *_train(tiny_base, easy_data, "-o", "run", "--epochs", "30")]
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "140"}
     streams = {"stdin": slave, "stdout": subprocess.DEVNULL, "stderr": slave}
@@ -81,7 +81,7 @@ def test_the_progress_of_a_terminal(tiny_base: Path, easy_data: Path, tmp_path: 
     assert process.returncode == 0
     text = seen.decode("utf-8", "replace")
     assert "examples/s" in text
-    assert "epoch 60" in text
+    assert "epoch 30" in text
     assert "\x1b[?25l" in text  # a live display hides the cursor
 
 

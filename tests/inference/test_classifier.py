@@ -128,5 +128,5 @@ def test_a_manifest_without_probes_or_files_is_refused(trained_copy: Path) -> No
         load(trained_copy)
     (trained_copy / "model" / "model.onnx").unlink()
     _rewrite(trained_copy / "model", {})
-    with pytest.raises(BundleCorrupt, match="does not list model.onnx"):
+    with pytest.raises(BundleCorrupt, match=r"does not list model\.onnx"):
         load(trained_copy)
