@@ -27,16 +27,6 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 1024
 
 
-class InputFormat(StrEnum):
-    """Formats that are read."""
-
-    TEXT = "text"
-    CSV = "csv"
-    TSV = "tsv"
-    JSONL = "jsonl"
-    PARQUET = "parquet"
-
-
 class OutputFormat(StrEnum):
     """Formats that are written."""
 
@@ -56,7 +46,7 @@ def predict_command(
     as_text: Annotated[bool, typer.Option("--text", help="Take every argument as a text, never as a file.")] = False,
     text_column: Annotated[str | None, typer.Option("--text-column", metavar="NAME", help="Column with the texts.")] = None,
     input_format: Annotated[
-        InputFormat | None, typer.Option("--input-format", help="Format of the input.", show_default=False)
+        Format | None, typer.Option("--input-format", help="Format of the input.", show_default=False)
     ] = None,
     output_format: Annotated[
         OutputFormat | None, typer.Option("--format", "-f", help="Format of the output.", show_default=False)
@@ -77,7 +67,7 @@ def predict_command(
     resolved = resolve_settings(settings, assignments, inference={"model": model, "min_score": min_score}).settings
     inference = resolved.inference
     reference = require_model(inference.model)
-    with _open_input(inputs or [], as_text, None if input_format is None else Format(input_format)) as source:
+    with _open_input(inputs or [], as_text, input_format) as source:
         from emotions_cli.data.columns import TEXT_NAMES, choose_column
         from emotions_cli.inference import Classifier
 
