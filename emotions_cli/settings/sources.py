@@ -5,6 +5,7 @@ Each source is validated by itself first, so that an error can name the file or 
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -37,11 +38,15 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True)
 class _Source:
-    """One place settings come from: its name in messages, what it says, and what to call the origin of one value."""
+    """One place settings come from: its name in messages, what it says, and what to call the origin of one value.
+
+    ``typed`` sources have numbers and strings, the others strings alone.
+    """
 
     name: str
     layer: Layer
     origin: Callable[[str, str], str]
+    typed: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,17 +91,14 @@ def resolve(
     environment = os.environ if environment is None else environment
     path = file or DEFAULT_FILE
     layers = [
-        _Source(str(path), _read_file(path, must_exist=file is not None), lambda *_: str(path)),
+        _Source(str(path), _read_file(path, must_exist=file is not None), lambda *_: str(path), typed=True),
         _Source("The environment", _read_environment(environment), _variable),
         _Source("The command line", _given(command_line or {}), lambda *_: Origin.COMMAND_LINE.value),
     ]
     merged: Layer = {}
     origins: dict[tuple[str, str], str] = {}
     for source in layers:
-        try:
-            Settings.model_validate(source.layer)
-        except ValidationError as error:
-            raise _explain(error, source) from error
+        _validate(source)
         for section, values in source.layer.items():
             merged.setdefault(section, {}).update(values)
             origins.update({(section, key): source.origin(section, key) for key in values})
@@ -172,10 +174,25 @@ def _all_keys() -> list[tuple[str, str]]:
     return [(s, key) for s, section in Settings() for key in type(section).model_fields]
 
 
-def _explain(error: ValidationError, source: _Source) -> SettingsError:
+def _validate(source: _Source) -> None:
+    try:
+        Settings.model_validate(source.layer)
+    except ValidationError as error:
+        raise _explain(error, source) from error
+    if not source.typed:
+        return
+    for section, model in Settings():
+        try:
+            # as JSON, in which a path is a string, but "3" is no number
+            type(model).model_validate_json(json.dumps(source.layer.get(section, {}), default=str), strict=True)
+        except ValidationError as error:
+            raise _explain(error, source, section) from error
+
+
+def _explain(error: ValidationError, source: _Source, *above: str) -> SettingsError:
     """Turn the first of pydantic's complaints into one sentence with source, key and the nearest valid key."""
     first = error.errors(include_url=False, include_context=False)[0]
-    section, key, *_ = (*map(str, first["loc"]), "", "")
+    section, key, *_ = (*above, *map(str, first["loc"]), "", "")
     if section not in Settings.model_fields:
         return SettingsError(f"{source.name}: unknown section '{section}'.{nearest(section, Settings.model_fields)}", _KEYS_HINT)
     if first["type"] == "extra_forbidden":

@@ -142,6 +142,8 @@ def test_resolved_settings_can_not_be_changed() -> None:
         ("[trainin]\nepochs = 3", ["some.toml", "unknown section 'trainin'", "Did you mean 'training'?"]),
         ("[[training]]\nepochs = 3", ["some.toml", "'training' is a section"]),
         ("training = 3", ["some.toml", "'training' is a section"]),
+        ('[training]\nepochs = "3"', ["some.toml", "training.epochs", "integer", "'3'"]),
+        ("[training]\nruns_dir = 3", ["some.toml", "training.runs_dir"]),
         ("epochs = 3", ["some.toml", "key 'epochs' stands in no section", "Did you mean 'training.epochs'?"]),
         ("[training]\nepochs = 'many'", ["some.toml", "training.epochs", "integer", "'many'"]),
         ("[training]\nepochs = 2.5", ["some.toml", "training.epochs", "2.5"]),
