@@ -93,9 +93,10 @@ def train(job: TrainingJob) -> Iterator[Event]:
     """
     require("train", "Training")
     began = time.perf_counter()
+    job.folder.refuse_if_taken(force=job.force)
     check_trainable(job.dataset)
     parts = _build(job)
-    job.folder.prepare(record_text(job.settings), force=job.force)
+    job.folder.begin(record_text(job.settings))
     if parts.cut:
         limit = parts.validation.encoder.max_length
         yield Note(f"{parts.cut:,} training texts are longer than {limit} tokens; their ends are cut")

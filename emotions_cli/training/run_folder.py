@@ -54,25 +54,30 @@ class RunFolder:
         """The bundle."""
         return self.path / MODEL_FOLDER
 
-    def prepare(self, settings_text: str, *, force: bool) -> None:
-        """Make the folder ready for a run that is about to take its first step.
+    def refuse_if_taken(self, *, force: bool) -> None:
+        """Raise when something is in the way; nothing is written.
 
         Args:
-            settings_text: What goes into ``settings.toml``.
-            force: Allow a finished run to be replaced; its bundle stays until the new one is complete.
+            force: Allow an earlier run to be replaced; its bundle stays until the new one is complete.
 
         Raises:
-            TrainingError: A finished run, or something that is no run, is in the way.
-            StorageError: The folder can't be written.
+            TrainingError: An earlier run, or something that is no run, stands there.
         """
         if not force and (self.model / MANIFEST_FILE).exists():
             raise TrainingError(f"'{self.path}' holds a finished run.", "Choose another --output, or replace it with --force.")
         if not force and self.best_weights.exists():
             raise TrainingError(f"'{self.path}' holds a run that was cut off.", "Choose another --output, or use --force.")
+        if self.path.exists() and not self.path.is_dir():
+            raise TrainingError(f"'{self.path}' is a file, not a run folder.", "Choose another --output.")
+        if self.path.exists() and any(self.path.iterdir()) and not self.settings.exists():
+            raise TrainingError(f"'{self.path}' is not empty, and no run.", "Choose another --output.")
+
+    def begin(self, settings_text: str) -> None:
+        """Make the folder and write the resolved settings, when a run is about to take its first step.
+
+        Raises:
+            StorageError: The folder can't be written.
+        """
         with storage_errors(self.path):
-            if self.path.exists() and not self.path.is_dir():
-                raise TrainingError(f"'{self.path}' is a file, not a run folder.", "Choose another --output.")
-            if self.path.exists() and any(self.path.iterdir()) and not self.settings.exists():
-                raise TrainingError(f"'{self.path}' is not empty, and no run.", "Choose another --output.")
             self.path.mkdir(parents=True, exist_ok=True)
             self.settings.write_text(settings_text, encoding="utf-8")
