@@ -118,7 +118,7 @@ def write_easy_multi(folder: Path) -> Path:
 
 def load_split(reference: Path | str, **options: object) -> Dataset:
     """Load data with a validation split."""
-    return with_validation(load_dataset(DataRequest(str(reference), **options)), 0.1, 1)  # type: ignore[arg-type]
+    return with_validation(load_dataset(DataRequest(str(reference), **options)), 0.1, 1)
 
 
 def tiny_settings(base: Path, **training: object) -> Settings:

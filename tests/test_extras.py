@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_an_installed_extra_passes(extra: str) -> None:
-    assert require(extra, "This test") is None  # type: ignore[func-returns-value]
+    assert require(extra, "This test") is None
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,10 +97,15 @@ def _parquet(columns: Mapping[str, Any], schema: pa.Schema) -> bytes:
     return stream.getvalue()
 
 
+def running_hub(*repositories: Repository) -> AbstractContextManager[str]:
+    """Serve repositories; see :func:`serving`."""
+    return serving(_handler({(r.is_dataset, r.name): r for r in repositories}))
+
+
 @contextmanager
-def running_hub(*repositories: Repository) -> Iterator[str]:
-    """Serve repositories on a free port of this machine; yield the address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler({(r.is_dataset, r.name): r for r in repositories}))
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answer requests on a free port of this machine; yield the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

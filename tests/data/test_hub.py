@@ -6,16 +6,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import Repository, dataset_repository, running_hub
+from hub_server import Repository, dataset_repository, running_hub, serving
 
 from emotions_cli.data.hub import PINNED, HubReference
 from emotions_cli.errors import DataError
@@ -178,15 +177,8 @@ def refusing_proxy() -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class names it
             """Keep quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as address:
+        yield address
 
 
 @pytest.mark.parametrize(("what", "name", "error"), [("data", f"hf:{DAIR}", "DataError"), ("model", MODEL, "ModelError")])

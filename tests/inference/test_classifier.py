@@ -106,7 +106,7 @@ def test_a_single_string_is_not_taken_for_its_characters(classifier: Classifier)
     with pytest.raises(TypeError, match="give a list of strings"):
         classifier.predict("so happy")
     with pytest.raises(TypeError, match=r"texts\[1\] is NoneType"):
-        classifier.predict(["so happy", None])  # type: ignore[list-item]
+        classifier.predict(["so happy", None])
     assert len(classifier.predict(text for text in ("so happy", "afraid"))) == 2
 
 

@@ -129,7 +129,7 @@ def test_values_become_their_types() -> None:
 def test_resolved_settings_can_not_be_changed() -> None:
     settings = resolve(environment={}).settings
     with pytest.raises(ValidationError, match="frozen"):
-        settings.training.epochs = 5  # type: ignore[misc]
+        settings.training.epochs = 5
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_plain_transformers_opens_the_bundle_and_agrees(trained: Path) -> None:
 def test_the_bundle_holds_the_best_weights_of_the_run(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
     # a rate that wrecks the model after a while: the last evaluation is not the best
     finished = run_training(load_split(easy_data), tiny_base, tmp_path / "run", epochs=8, learning_rate=0.03, metric="nll")
-    values = [line["validation"]["nll"] for line in _metrics(tmp_path / "run") if "validation" in line]  # type: ignore[index]
+    values = [line["validation"]["nll"] for line in _metrics(tmp_path / "run") if "validation" in line]
     steps = [line["step"] for line in _metrics(tmp_path / "run") if "validation" in line]
     assert finished.best_step == steps[int(np.argmin(values))]
     classifier = load(tmp_path / "run")
@@ -130,7 +130,7 @@ def test_a_run_that_was_cut_off_is_not_overwritten(tiny_base: Path, easy_data: P
     run = RunFolder(tmp_path / "run")
     events = train(TrainingJob(load_split(easy_data), tiny_settings(tiny_base), run, JsonlTracker(run.metrics)))
     assert any(isinstance(event, Evaluated) for event in events)
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert run.best_weights.exists()
     with pytest.raises(TrainingError, match="holds a run that was cut off"):
         run_training(load_split(easy_data), tiny_base, run.path)
@@ -222,7 +222,7 @@ def _poison_after_first_evaluation(events: Iterator[Event]) -> None:
     """Let real weights go bad during a run: the next forward pass gives NaN."""
     for event in events:
         if isinstance(event, Evaluated):
-            model = events.gi_frame.f_locals["parts"].model  # type: ignore[attr-defined]
+            model = events.gi_frame.f_locals["parts"].model
             with torch.no_grad():
                 next(model.parameters()).fill_(float("nan"))
 
