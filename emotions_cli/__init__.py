@@ -20,12 +20,21 @@ if TYPE_CHECKING:
     from emotions_cli.inference import Classifier, Prediction
 
 
-def load(model: str | Path, *, batch_size: int = 32, threads: int = 0) -> Classifier:
+def load(
+    model: str | Path,
+    *,
+    precision: str = "auto",
+    batch_tokens: int = 2048,
+    long_text: str = "head",
+    threads: int = 0,
+) -> Classifier:
     """Open a model to predict with.
 
     Args:
         model: A run's folder or a bundle's.
-        batch_size: Texts a forward pass.
+        precision: ``fp32``, ``fast`` (8-bit integers, close calls in fp32), or ``auto``: fast where model and CPU can.
+        batch_tokens: Most tokens a forward pass, padding included.
+        long_text: ``head`` cuts texts longer than the model reads, ``window`` averages over overlapping pieces.
         threads: CPU threads; 0 takes as many as the process may use.
 
     Raises:
@@ -33,7 +42,7 @@ def load(model: str | Path, *, batch_size: int = 32, threads: int = 0) -> Classi
     """
     from emotions_cli.inference import Classifier
 
-    return Classifier.open(model, batch_size=batch_size, threads=threads)
+    return Classifier.open(model, precision=precision, batch_tokens=batch_tokens, long_text=long_text, threads=threads)
 
 
 def __getattr__(name: str) -> Any:

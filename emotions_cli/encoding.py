@@ -1,7 +1,7 @@
 """Texts to token ids and back into rectangles: the one place that knows padding and what happens to long texts.
 
 Training and inference both go through here, so that a model is run on exactly what it was trained on. A text that is longer
-than the model reads keeps its head; how many tokens were cut is always known.
+than the model reads keeps its head, and how many tokens were cut is always known; or it becomes several windows.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Encoder:
         return cls(tokenizer, pad_id=pad_id, max_length=max_length)
 
     def encode(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Tokenise texts, in order."""
+        """Tokenise texts, in order; of a long one the head."""
         return [
             TokenIds(
                 tuple(encoding.ids),
@@ -85,6 +85,15 @@ class Encoder:
             )
             for encoding in self._tokenizer.encode_batch([_valid(text) for text in texts])
         ]
+
+    def encode_windows(self, texts: Sequence[str]) -> list[list[TokenIds]]:
+        """Tokenise texts, in order; a long one into pieces of the longest input, a quarter of each shared with the next."""
+        self._tokenizer.enable_truncation(self.max_length, stride=self.max_length // 4)
+        try:
+            encodings = self._tokenizer.encode_batch([_valid(text) for text in texts])
+        finally:
+            self._tokenizer.enable_truncation(self.max_length)
+        return [[TokenIds(tuple(part.ids), 0) for part in (encoding, *encoding.overflowing)] for encoding in encodings]
 
     def pad(self, batch: Sequence[TokenIds]) -> dict[str, IntArray]:
         """Make a batch rectangular.
@@ -114,6 +123,26 @@ def _config(path: Path) -> dict[str, Any]:
 def _valid(text: str) -> str:
     """Replace half surrogate pairs, which JSON may hold and UTF-8, and so the tokenizer, does not."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def batches_by_tokens(lengths: Sequence[int], batch_tokens: int) -> list[IntArray]:
+    """Cut texts into batches of about equal length and about equal work, the longest texts first.
+
+    Args:
+        lengths: Tokens of each text.
+        batch_tokens: Most tokens a batch, padding included; a longer text is a batch of its own.
+
+    Returns:
+        Indices into ``lengths``; together the batches hold each text once.
+    """
+    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    batches = []
+    start = 0
+    while start < len(order):
+        size = max(1, batch_tokens // max(1, lengths[order[start]]))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
 
 
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[IntArray]:

@@ -8,10 +8,12 @@
     ├── DependencyMissing          1   an extra is not installed
     ├── DataError                  1   a data reference, file, column or label
     ├── ModelError                 1   a model reference or a bundle
-    │   └── BundleCorrupt          1   a bundle whose files are not those that were saved
+    │   ├── BundleCorrupt          1   a bundle whose files are not those that were saved
+    │   └── FastFileRefused        1   a fast file that does not answer as the model does
     ├── TrainingError              1   a run that can't start or go on
     │   ├── LossNotFinite          1   the loss became NaN or infinite
     │   └── TrainingStopped        130 the user asked to stop
+    ├── AnsweringStopped       75, 130 a signal came; the output can be resumed
     ├── StorageError               1   a file that can't be written (full disk, no permission)
     └── GateFailed                 3   a quality gate said no
 
@@ -28,6 +30,7 @@ EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_GATE = 3
+EXIT_STOPPED = 75
 EXIT_INTERRUPTED = 130
 
 
@@ -73,6 +76,16 @@ class BundleCorrupt(ModelError):
     """A bundle's files are not the ones that were saved."""
 
 
+class FastFileRefused(ModelError):
+    """A fast file can't be made of this model here, or does not answer as the model does."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The model gets no fast file: {reason}.", "It can be used as it is; --precision fp32 and auto don't need the file."
+        )
+        self.reason = reason
+
+
 class TrainingError(EmotionsError):
     """A training run can't start or can't go on."""
 
@@ -88,6 +101,14 @@ class TrainingStopped(TrainingError):
     """The user asked to stop."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+class AnsweringStopped(EmotionsError):
+    """A signal came while rows were answered; the output can be resumed."""
+
+    def __init__(self, message: str, hint: str, exit_code: int) -> None:
+        super().__init__(message, hint)
+        self.exit_code = exit_code
 
 
 class StorageError(EmotionsError):

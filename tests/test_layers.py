@@ -26,12 +26,15 @@ LAYERS = {
     "data": 2,
     "models": 2,
     "tracking": 2,
-    "training": 3,
-    "inference": 3,
-    "evaluation": 4,
-    "__init__": 5,
-    "cli": 5,
-    "__main__": 6,
+    "runtime": 2,
+    "export": 3,
+    "training": 4,
+    "inference": 4,
+    "evaluation": 5,
+    "answering": 5,
+    "__init__": 6,
+    "cli": 6,
+    "__main__": 7,
 }
 
 # inside a layer: the errors are below all, labels and extras raise them

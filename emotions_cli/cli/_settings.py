@@ -9,7 +9,9 @@ from emotions_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from emotions_cli.data import DataRequest
+    from emotions_cli.inference import Classifier
     from emotions_cli.settings import ResolvedSettings, Settings
+    from emotions_cli.settings.model import InferenceSettings
 
 
 def resolve_settings(file: Path | None, assignments: list[str] | None, **sections: dict[str, Any]) -> ResolvedSettings:
@@ -45,6 +47,24 @@ def require_model(reference: str | None) -> str:
             "Use --model runs/NAME; train one with: emotions train --data sample --output runs/NAME",
         )
     return reference
+
+
+def open_classifier(inference: InferenceSettings) -> Classifier:
+    """Open the model that the settings name.
+
+    Raises:
+        UsageError: No model was named.
+        ModelError: See :meth:`emotions_cli.inference.Classifier.open`.
+    """
+    from emotions_cli.inference import Classifier
+
+    return Classifier.open(
+        require_model(inference.model),
+        precision=inference.precision,
+        batch_tokens=inference.batch_tokens,
+        long_text=inference.long_text,
+        threads=inference.threads,
+    )
 
 
 def data_request(settings: Settings) -> DataRequest:

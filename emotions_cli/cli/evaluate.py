@@ -20,7 +20,7 @@ from emotions_cli.cli._options import (
     TextColumnOpt,
 )
 from emotions_cli.cli._output import label_table, plain_table, print_json, say, stdout_console
-from emotions_cli.cli._settings import data_request, require_model, resolve_settings
+from emotions_cli.cli._settings import data_request, open_classifier, resolve_settings
 from emotions_cli.errors import GateFailed, UsageError, nearest
 from emotions_cli.streams.formats import Format, writable_format
 
@@ -59,7 +59,6 @@ def evaluate_command(
     """Judge a model on labelled texts: accuracy, F1, calibration, per label and overall."""
     from emotions_cli.data import load_dataset
     from emotions_cli.evaluation import Gate, evaluate
-    from emotions_cli.inference import Classifier
 
     gates = [Gate.parse(text) for text in fail_under or []]
     output_format = None if output is None else writable_format(output)
@@ -78,7 +77,7 @@ def evaluate_command(
         evaluation={"split": split},
     ).settings
     inference = resolved.inference
-    classifier = Classifier.open(require_model(inference.model), batch_size=inference.batch_size, threads=inference.threads)
+    classifier = open_classifier(inference)
     dataset = load_dataset(data_request(resolved))
     say(dataset.notes)
     evaluation = evaluate(
@@ -146,19 +145,14 @@ def _shaded(count: int, of: int) -> str:
 
 
 def _write(evaluation: Evaluation, path: Path, file_format: Format) -> None:
-    from emotions_cli.cli._answers import answer_columns, answer_values, joined_labels
+    from emotions_cli.answering.columns import AnswerColumns
     from emotions_cli.streams.writers import file_writer
 
-    names = evaluation.labels.names
-    columns = ["text", "label", *answer_columns(names, prefix="", top_k=0, all_scores=True)]
     single = evaluation.judgement.confusion is not None
+    columns = AnswerColumns(evaluation.labels.names, single, file_format, all_scores=True)
     rows = [
-        {
-            "text": prediction.text,
-            "label": joined_labels(truth, file_format, single=single),
-            **answer_values(prediction, file_format, single=single, prefix="", top_k=0, all_scores=True),
-        }
+        {"text": prediction.text, "label": columns.joined(truth), **columns.values(prediction, prediction.reason)}
         for prediction, truth in zip(evaluation.predictions, evaluation.truth, strict=True)
     ]
-    with file_writer(path, file_format, columns) as writer:
+    with file_writer(path, file_format, ["text", "label", *columns.names]) as writer:
         writer.write(rows)

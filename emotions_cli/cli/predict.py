@@ -1,30 +1,30 @@
-"""``emotions predict``: answer texts, or every row of a file."""
+"""``emotions predict``: answer texts, or every row of what is read."""
 
 from __future__ import annotations
 
-import itertools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emotions_cli.cli._answers import answer_columns, answer_values
 from emotions_cli.cli._options import ModelOpt, SetOpt, SettingsOpt
-from emotions_cli.cli._output import plain_table, say, stdout_console
-from emotions_cli.cli._settings import require_model, resolve_settings
+from emotions_cli.cli._output import say
+from emotions_cli.cli._settings import open_classifier, require_model, resolve_settings
 from emotions_cli.errors import DataError, UsageError
-from emotions_cli.streams.formats import Format, looks_like_file, require_format, writable_format
+from emotions_cli.streams.formats import Format, looks_like_file, writable_format
+from emotions_cli.streams.rows import OnError
 
 if TYPE_CHECKING:
-    from emotions_cli.inference import Classifier, Prediction
-    from emotions_cli.streams.readers import Row, RowSource
+    from emotions_cli.answering.columns import AnswerColumns
+    from emotions_cli.streams.rows import ReadOptions, RowSource
 
-ROWS_AT_ONCE = 1024
+_INPUT = "Input"
+_OUTPUT = "Output"
+_MODEL = "Model"
 
 
 class OutputFormat(StrEnum):
@@ -37,195 +37,249 @@ class OutputFormat(StrEnum):
     PARQUET = "parquet"
 
 
+class PrecisionOption(StrEnum):
+    """Arithmetic of inference."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    FAST = "fast"
+
+
+class LongTextOption(StrEnum):
+    """What happens to long texts."""
+
+    HEAD = "head"
+    WINDOW = "window"
+
+
 def predict_command(
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT…|FILE|-]", help="Texts, or one file; '-' or nothing reads stdin.", show_default=False),
+        typer.Argument(
+            metavar="[TEXT…|FILE…|-]", help="Texts, or files and globs; '-' or nothing reads stdin.", show_default=False
+        ),
     ] = None,
     model: ModelOpt = None,
-    as_text: Annotated[bool, typer.Option("--text", help="Take every argument as a text, never as a file.")] = False,
-    text_column: Annotated[str | None, typer.Option("--text-column", metavar="NAME", help="Column with the texts.")] = None,
+    as_text: Annotated[
+        bool, typer.Option("--text", help="Take every argument as a text, never as a file.", rich_help_panel=_INPUT)
+    ] = False,
+    text_column: Annotated[
+        str | None,
+        typer.Option("--text-column", metavar="NAME|N", help="Column with the texts, by name or number.", rich_help_panel=_INPUT),
+    ] = None,
     input_format: Annotated[
-        Format | None, typer.Option("--input-format", help="Format of the input.", show_default=False)
+        Format | None,
+        typer.Option("--input-format", help="By default by name, then by content.", show_default=False, rich_help_panel=_INPUT),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            "--delimiter", metavar="CHAR", help="Between the cells of CSV; by default found out.", rich_help_panel=_INPUT
+        ),
+    ] = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first row of CSV is data; columns are named 1, 2, …", rich_help_panel=_INPUT)
+    ] = False,
+    encoding: Annotated[str, typer.Option("--encoding", help="Encoding of the input.", rich_help_panel=_INPUT)] = "utf-8",
+    on_error: Annotated[
+        OnError, typer.Option("--on-error", help="What becomes of rows that can't be read.", rich_help_panel=_INPUT)
+    ] = OnError.STOP,
+    rejects: Annotated[
+        Path | None,
+        typer.Option("--rejects", metavar="FILE", help="Write rows that can't be read here.", rich_help_panel=_INPUT),
     ] = None,
     output_format: Annotated[
-        OutputFormat | None, typer.Option("--format", "-f", help="Format of the output.", show_default=False)
+        OutputFormat | None,
+        typer.Option("--format", "-f", help="By default the input's.", show_default=False, rich_help_panel=_OUTPUT),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file instead of stdout.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write to this file; it appears when whole.", rich_help_panel=_OUTPUT
+        ),
     ] = None,
-    top_k: Annotated[int, typer.Option("--top-k", min=0, help="Add the N best labels with their scores.")] = 0,
-    all_scores: Annotated[bool, typer.Option("--scores", help="Add the score of every label.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an output that was stopped.", rich_help_panel=_OUTPUT)
+    ] = False,
+    top_k: Annotated[
+        int, typer.Option("--top-k", min=0, help="Add the N best labels with their scores.", rich_help_panel=_OUTPUT)
+    ] = 0,
+    all_scores: Annotated[bool, typer.Option("--scores", help="Add the score of every label.", rich_help_panel=_OUTPUT)] = False,
+    reasons: Annotated[
+        bool,
+        typer.Option("--reasons", help="Add a column that says why: empty, cut, undecodable, …", rich_help_panel=_OUTPUT),
+    ] = False,
+    prefix: Annotated[str, typer.Option("--prefix", help="Put before the names of new columns.", rich_help_panel=_OUTPUT)] = "",
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Draw how often each emotion was answered, at the end.", rich_help_panel=_OUTPUT)
+    ] = False,
     min_score: Annotated[
-        float | None, typer.Option("--min-score", help="Answers with a lower score become 'uncertain'.", show_default=False)
+        float | None,
+        typer.Option(
+            "--min-score", help="Answers with a lower score become 'uncertain'.", show_default=False, rich_help_panel=_MODEL
+        ),
     ] = None,
-    prefix: Annotated[str, typer.Option("--prefix", help="Put before the names of the new columns.")] = "",
+    long_text: Annotated[
+        LongTextOption | None,
+        typer.Option(
+            "--long-text", help="Texts the model can't read whole: cut, or windows.", show_default=False, rich_help_panel=_MODEL
+        ),
+    ] = None,
+    precision: Annotated[
+        PrecisionOption | None,
+        typer.Option(
+            "--precision", help="fast: 8-bit integers, close calls in fp32.", show_default=False, rich_help_panel=_MODEL
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is chosen and why.")] = False,
     settings: SettingsOpt = None,
     assignments: SetOpt = None,
 ) -> None:
-    """Answer texts with an emotion and a score; of a file every row and column is kept."""
-    resolved = resolve_settings(settings, assignments, inference={"model": model, "min_score": min_score}).settings
+    """Answer texts with an emotion and a score; of a file every row, column and byte is kept."""
+    choices = {"model": model, "min_score": min_score, "long_text": long_text, "precision": precision}
+    resolved = resolve_settings(settings, assignments, inference=choices).settings
     inference = resolved.inference
-    reference = require_model(inference.model)
-    with _open_input(inputs or [], as_text, input_format) as source:
-        from emotions_cli.data.columns import TEXT_NAMES, choose_column
-        from emotions_cli.inference import Classifier
+    require_model(inference.model)
+    if resume and output is None:
+        raise UsageError("--resume goes on with a file.", "Name it with --output, as in the run that was stopped.")
+    if rejects is not None and on_error is OnError.STOP:
+        raise UsageError("--rejects collects rows that are passed over.", "Add --on-error skip, or keep.")
+    from emotions_cli.answering.columns import AnswerColumns
+    from emotions_cli.cli._delivery import Delivery, Rejects, deliver
+    from emotions_cli.data.columns import TEXT_NAMES, choose_column
+    from emotions_cli.labels import Task
+    from emotions_cli.streams.rows import ReadOptions
 
-        column, note = choose_column(source.columns, source.name, text_column, TEXT_NAMES, "text")
+    collected = Rejects(rejects)
+    options = ReadOptions(
+        input_format, encoding, _character(delimiter), False if no_header else None, text_column, on_error, collected.write
+    )
+    with _open_input(inputs or [], options, as_text=as_text) as source:
+        column, note = choose_column(source.columns, source.name, _by_number(text_column, source), TEXT_NAMES, "text")
+        say(source.notes)
         if note and source.format is not Format.TEXT:
             say([note])
         file_format = _output_format(output_format, output, source.format)
-        classifier = Classifier.open(reference, batch_size=inference.batch_size, threads=inference.threads)
-        answer = Answer(classifier, column, file_format, inference.min_score, prefix, top_k, all_scores)
-        answer.check_columns(source)
-        _write(source, answer, file_format, output)
-        if answer.cut:
-            say([f"{answer.cut:,} texts are longer than {classifier.manifest.max_length} tokens; their ends were not read"])
+        classifier = open_classifier(inference)
+        if verbose:
+            say([classifier.why])
+        columns = AnswerColumns(
+            classifier.labels.names,
+            classifier.task is Task.SINGLE_LABEL,
+            file_format or Format.JSONL,
+            prefix,
+            top_k,
+            all_scores,
+            reasons,
+        )
+        _refuse_taken(columns, source)
+        deliver(
+            Delivery(source, classifier, column, columns, inference.min_score, file_format, output, resume, collected, summary),
+            options,
+        )
 
 
 @contextmanager
-def _open_input(inputs: list[str], as_text: bool, input_format: Format | None) -> Iterator[RowSource]:
-    """Open what the arguments name: texts, a file, or standard input."""
-    from emotions_cli.streams.readers import RowSource, open_rows, read_stream
+def _open_input(inputs: list[str], options: ReadOptions, *, as_text: bool) -> Iterator[RowSource]:
+    """Open what the arguments name: texts, files, or standard input."""
+    from emotions_cli.answering.inputs import open_files
+    from emotions_cli.streams.readers import read_stream, source_of_texts
 
     if as_text and not inputs:
         raise UsageError("--text needs a text.", 'For example: emotions predict --text "reviews.csv"')
-    files = [] if as_text else [argument for argument in inputs if argument == "-" or _is_file(argument)]
-    if files and len(inputs) > 1:
-        raise UsageError(f"'{files[0]}' is a file and stands beside other arguments.", "Give one file, or only texts (--text).")
-    if files and files[0] != "-":
-        path = Path(files[0])
-        with open_rows(path, input_format or require_format(path)) as source:
+    files = [] if as_text else [path for argument in inputs for path in _files(argument)]
+    if files and len(files) < len(inputs):
+        stray = next(argument for argument in inputs if not _files(argument))
+        raise UsageError(f"'{files[0]}' is a file, '{stray}' is none.", "Give only files, or only texts (--text).")
+    if files and files != [Path("-")]:
+        if Path("-") in files:
+            raise UsageError("Standard input and files can't be answered together.", "Join them first: cat a.csv b.csv | …")
+        with open_files(files, options) as source:
             yield source
     elif inputs and not files:
-        if input_format not in (None, Format.TEXT):
-            raise UsageError(f"--input-format {input_format} goes with a file or stdin.", "Leave it out for texts.")
-        yield RowSource("arguments", Format.TEXT, ("text",), iter([{"text": text} for text in inputs]))
+        if options.file_format not in (None, Format.TEXT):
+            raise UsageError(f"--input-format {options.file_format} goes with a file or stdin.", "Leave it out for texts.")
+        yield source_of_texts(inputs)
     else:
         if sys.stdin.isatty() and not files:
             raise UsageError("Nothing to predict.", 'Give texts or a file, or pipe them in: emotions predict "So happy for you!"')
-        with read_stream(sys.stdin.buffer, input_format or Format.TEXT, "standard input") as source:
+        if sys.stdin is not sys.__stdin__:
+            with read_stream(sys.stdin.buffer, options, "standard input") as source:
+                yield source
+            return
+        # of its own: a thread that still waits in sys.stdin when the process ends would be a fatal error
+        with open(0, "rb", buffering=0, closefd=False) as stream, read_stream(stream, options, "standard input") as source:
             yield source
 
 
-def _is_file(argument: str) -> bool:
+def _files(argument: str) -> list[Path]:
+    """Return the files an argument names, none when it is a text."""
+    if argument == "-":
+        return [Path("-")]
     try:
         path = Path(argument)
         if path.is_dir() and looks_like_file(argument):
-            raise DataError(f"'{argument}' is a folder.", "Name a file in it; if it is a text, say so with --text.")
+            raise DataError(f"'{argument}' is a folder.", "Name its files, for example with a glob; a text is marked by --text.")
         if path.exists() and not path.is_dir():
-            return True
-    except OSError:  # longer than any path, or with characters no path has
-        return False
+            return [path]
+        if looks_like_file(argument) and (found := _matches(argument)):
+            return found
+    except (OSError, ValueError):  # longer than any path, or with characters no path has
+        return []
     if looks_like_file(argument):
         raise DataError(f"File '{argument}' is not there.", "Check the path; if it is a text, say so with --text.")
-    return False
+    return []
+
+
+def _matches(pattern: str) -> list[Path]:
+    """Return the files a glob matches, for shells that leave globs alone."""
+    import glob
+
+    if not glob.has_magic(pattern):
+        return []
+    return sorted(Path(name) for name in glob.glob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207
+
+
+def _character(delimiter: str | None) -> str | None:
+    """Read ``\\t`` and ``tab`` as what they mean."""
+    named = {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter)
+    if named is not None and len(named) != 1:
+        raise UsageError(f"--delimiter '{delimiter}' is not one character.", "For example: --delimiter ';' or --delimiter tab")
+    return named
+
+
+def _by_number(text_column: str | None, source: RowSource) -> str | None:
+    """Turn a column's number into its name, unless there is a column of that name."""
+    if text_column is None or text_column in source.columns or not text_column.isdecimal():
+        return text_column
+    number = int(text_column)
+    if not 1 <= number <= len(source.columns):
+        raise DataError(f"'{source.name}' has no column {number}; it has {len(source.columns)}.", "Columns are counted from 1.")
+    return source.columns[number - 1]
 
 
 def _output_format(wanted: OutputFormat | None, output: Path | None, input_format: Format) -> Format | None:
     """Choose the output's format; ``None`` is a table."""
-    if wanted is not None:
-        if wanted is OutputFormat.TABLE:
-            return None
-        return Format(wanted)
-    if output is not None:
-        return writable_format(output)
-    if sys.stdout.isatty():
-        return None
-    return Format.TSV if input_format is Format.TEXT else input_format
-
-
-@dataclass
-class Answer:
-    """Adds answers to rows.
-
-    Attributes:
-        cut: Texts so far that were longer than the model reads.
-    """
-
-    classifier: Classifier
-    column: str
-    file_format: Format | None
-    min_score: float
-    prefix: str
-    top_k: int
-    all_scores: bool
-    cut: int = 0
-
-    @property
-    def columns(self) -> list[str]:
-        """The new columns."""
-        return answer_columns(self.classifier.labels.names, prefix=self.prefix, top_k=self.top_k, all_scores=self.all_scores)
-
-    def check_columns(self, source: RowSource) -> None:
-        """Raise when a new column would take the place of one of the input's."""
-        taken = [column for column in self.columns if column in source.columns]
-        if taken:
-            raise DataError(
-                f"'{source.name}' already has a column '{taken[0]}'.", "Name the new ones apart, for example --prefix new_"
-            )
-
-    def predict(self, rows: Sequence[Row]) -> list[Prediction]:
-        """Answer the text of each row."""
-        texts = ["" if row.get(self.column) is None else str(row[self.column]) for row in rows]
-        predictions = self.classifier.predict(texts, min_score=self.min_score)
-        self.cut += sum(prediction.cut_tokens > 0 for prediction in predictions)
-        return predictions
-
-    def extend(self, rows: Sequence[Row]) -> list[Row]:
-        """Return the rows with the new columns."""
-        return [{**row, **self._values(prediction)} for row, prediction in zip(rows, self.predict(rows), strict=True)]
-
-    def _values(self, prediction: Prediction) -> dict[str, Any]:
-        from emotions_cli.labels import Task
-
-        return answer_values(
-            prediction,
-            self.file_format,
-            single=self.classifier.task is Task.SINGLE_LABEL,
-            prefix=self.prefix,
-            top_k=self.top_k,
-            all_scores=self.all_scores,
-        )
-
-
-def _write(source: RowSource, answer: Answer, file_format: Format | None, output: Path | None) -> None:
-    from emotions_cli.streams.writers import file_writer, row_writer
-
-    if file_format is None:
+    if wanted is OutputFormat.TABLE:
         if output is not None:
             raise UsageError("A table can't be written to a file.", "Use --format csv, or an output that ends in .csv.")
-        _print_table(source, answer)
-        return
-    columns = [*source.columns, *answer.columns]
-    if output is not None:
-        with file_writer(output, file_format, columns, schema=source.schema) as writer:
-            _each_chunk(source, lambda rows: writer.write(answer.extend(rows)))
-        return
-    if file_format is Format.PARQUET and sys.stdout.isatty():
+        return None
+    if wanted is not None:
+        file_format = Format(wanted)
+    elif output is not None:
+        file_format = writable_format(output)
+    elif sys.stdout.isatty():
+        return None
+    else:
+        file_format = Format.TSV if input_format is Format.TEXT else input_format
+    if file_format is Format.PARQUET and output is None and sys.stdout.isatty():
         raise UsageError("Parquet is no format for a terminal.", "Write it to a file: -o answers.parquet")
-    writer = row_writer(sys.stdout.buffer, file_format, columns, schema=source.schema)
-    _each_chunk(source, lambda rows: writer.write(answer.extend(rows)))
-    writer.close()
+    return file_format
 
 
-def _each_chunk(source: RowSource, use: Callable[[list[Row]], None]) -> None:
-    while rows := list(itertools.islice(source.rows, ROWS_AT_ONCE)):
-        use(rows)
-
-
-def _print_table(source: RowSource, answer: Answer) -> None:
-    """Draw answers; scores of further labels share one cell, best first, since a terminal has no room for more."""
-    from rich.markup import escape
-
-    shown = len(answer.classifier.labels) if answer.all_scores else answer.top_k
-    table = plain_table(escape(answer.column), "emotion", ">score", *(["scores"] if shown else []))
-
-    def add(rows: list[Row]) -> None:
-        for prediction in answer.predict(rows):
-            further = [escape(", ".join(f"{label} {score:.3f}" for label, score in prediction.top(shown)))] if shown else []
-            emotion = escape(" + ".join(prediction.labels) or "-")
-            table.add_row(escape(prediction.text), emotion, f"{prediction.score:.3f}", *further)
-
-    _each_chunk(source, add)
-    stdout_console().print(table)
+def _refuse_taken(columns: AnswerColumns, source: RowSource) -> None:
+    taken = [name for name in columns.names if name in source.columns]
+    if taken:
+        raise DataError(
+            f"'{source.name}' already has a column '{taken[0]}'.", "Name the new ones apart, for example --prefix new_"
+        )

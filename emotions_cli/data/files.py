@@ -11,8 +11,8 @@ from typing import Any
 from emotions_cli.data.columns import Columns, choose_columns, label_parser
 from emotions_cli.data.dataset import ALL, TEST, TRAIN, VALIDATION, LabelledText
 from emotions_cli.errors import DataError
-from emotions_cli.streams.formats import Format, format_of, require_format
-from emotions_cli.streams.readers import Row, open_rows
+from emotions_cli.streams.formats import Format, format_of, require_format, uncompressed_name
+from emotions_cli.streams.readers import ReadOptions, Row, open_rows
 
 SPLIT_FILE_STEMS = {
     TRAIN: ("train", "training"),
@@ -28,7 +28,7 @@ class LabelledRows:
     Attributes:
         rows: In the order of the files.
         several: Whether a row may have several labels, or none.
-        notes: Which columns were guessed.
+        notes: Which columns were guessed, and what else was found out by looking.
     """
 
     rows: list[LabelledText]
@@ -71,7 +71,7 @@ def _folder(folder: Path) -> Mapping[str, list[Path]]:
     files = [file for file in sorted(folder.iterdir()) if file.is_file() and format_of(file) not in {None, Format.TEXT}]
     splits: dict[str, list[Path]] = {}
     for split, stems in SPLIT_FILE_STEMS.items():
-        named = [file for file in files if file.stem.lower() in stems]
+        named = [file for file in files if uncompressed_name(file).stem.lower() in stems]
         if len(named) > 1:
             raise DataError(
                 f"Folder '{folder}' has several files for the {split} split: {', '.join(file.name for file in named)}.",
@@ -96,7 +96,10 @@ def read_labelled(path: Path, options: FileOptions) -> LabelledRows:
     file_format = options.file_format or require_format(path)
     if file_format is Format.TEXT:
         raise DataError(f"'{path}' has texts but no labels.", "Labelled data is csv, tsv, jsonl or parquet.")
-    with open_rows(path, file_format) as source:
+    # in a row that is too long the label could be any cell: here it is an error
+    reading = ReadOptions(file_format, text_column=options.text_column, mend_long=False)
+    with open_rows(path, reading) as source:
+        notes = tuple(source.notes)
         columns = choose_columns(source.columns, source.name, options.text_column, options.label_column)
         cells = [_cells(row, columns, source.name, number) for number, row in enumerate(source.rows, start=1)]
     if not cells:
@@ -111,7 +114,7 @@ def read_labelled(path: Path, options: FileOptions) -> LabelledRows:
             what = "no label" if label is None or not str(label).strip() else f"the label {label!r}, which is {kind}"
             raise DataError(f"'{path}' row {number} has {what}.", "Label every row, or remove those without one.")
         rows.append(LabelledText("" if text is None else str(text), names))
-    return LabelledRows(rows, several, columns.notes)
+    return LabelledRows(rows, several, (*notes, *columns.notes))
 
 
 def _cells(row: Row, columns: Columns, name: str, number: int) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,12 @@ class DataRequest:
 def sample_folder() -> Path:
     """Return the folder of the bundled sample."""
     return Path(str(resources.files("emotions_cli") / "assets" / "sample"))
+
+
+def sample_texts() -> list[str]:
+    """Return the training texts of the bundled sample."""
+    with (sample_folder() / "train.csv").open(encoding="utf-8", newline="") as stream:
+        return [row["text"] for row in csv.DictReader(stream)]
 
 
 def load_dataset(request: DataRequest) -> Dataset:

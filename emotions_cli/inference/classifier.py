@@ -3,53 +3,141 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from emotions_cli.encoding import CONFIG_FILE, TOKENIZER_FILE, Encoder, TokenIds, batches_by_length
+from emotions_cli.encoding import CONFIG_FILE, TOKENIZER_FILE, Encoder, IntArray, TokenIds
 from emotions_cli.errors import BundleCorrupt
-from emotions_cli.inference.backends import Backend, OnnxBackend
+from emotions_cli.inference.backends import Backend, HandingOver, Precision, choose_precision
 from emotions_cli.inference.prediction import Prediction, make_predictions
 from emotions_cli.labels import LabelSet, Task
-from emotions_cli.metrics.decisions import BoolArray, best_label, over_thresholds
+from emotions_cli.metrics.decisions import BoolArray, best_label, decision_margins, over_thresholds
 from emotions_cli.metrics.probabilities import FloatArray, probabilities
-from emotions_cli.models.bundle import ONNX_FILE, Bundle, Manifest
+from emotions_cli.models.bundle import FAST_FILE, ONNX_FILE, Bundle, Manifest
 from emotions_cli.models.ref import open_model
+from emotions_cli.runtime.session import OnnxModel
 
-DEFAULT_BATCH_SIZE = 32
+DEFAULT_BATCH_TOKENS = 2048
 # another machine's arithmetic moves a probability by less than this
 PROBE_TOLERANCE = 2e-3
 
 
-class Classifier:
-    """Answers texts with labels and scores. Make one with :meth:`open` or :func:`emotions_cli.load`."""
+class LongText(StrEnum):
+    """What happens to a text that is longer than the model reads."""
 
-    def __init__(self, manifest: Manifest, encoder: Encoder, backend: Backend, *, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
+    HEAD = "head"
+    WINDOW = "window"
+
+
+@dataclass(frozen=True)
+class EncodedTexts:
+    """Texts ready to be computed, each different one once.
+
+    Attributes:
+        texts: The texts, in order.
+        which: For each text its place among the different ones: (texts,).
+        pieces: Token ids; a long text may have several pieces.
+        owners: For each piece the different text it belongs to: (pieces,), ascending.
+        cut: For each different text the tokens that will not be read.
+    """
+
+    texts: Sequence[str]
+    which: IntArray
+    pieces: Sequence[TokenIds]
+    owners: IntArray
+    cut: Sequence[int]
+
+
+class Classifier:
+    """Answers texts with labels and scores. Make one with :meth:`open` or :func:`emotions_cli.load`.
+
+    Attributes:
+        manifest: What the bundle says about itself.
+        precision: What it computes in, fp32 or fast.
+        why: A sentence on the choice.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        encoder: Encoder,
+        backend: Backend,
+        *,
+        precision: Precision = Precision.FP32,
+        why: str = "",
+        batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        long_text: LongText = LongText.HEAD,
+    ) -> None:
         self.manifest = manifest
+        self.precision = precision
+        self.why = why
         self._encoder = encoder
         self._backend = backend
-        self._batch_size = batch_size
+        self._batch_tokens = batch_tokens
+        self._long_text = long_text
 
     @classmethod
-    def open(cls, reference: str | Path, *, batch_size: int = DEFAULT_BATCH_SIZE, threads: int = 0) -> Classifier:
+    def open(
+        cls,
+        reference: str | Path,
+        *,
+        precision: Precision | str = Precision.AUTO,
+        batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        long_text: LongText | str = LongText.HEAD,
+        threads: int = 0,
+    ) -> Classifier:
         """Open a model and check that it answers its probes as it did when it was saved.
 
         Args:
             reference: A bundle's folder or a run's.
-            batch_size: Texts a forward pass.
+            precision: ``fp32``, ``fast`` (8-bit integers, close calls in fp32), or ``auto``: fast where model and CPU can.
+            batch_tokens: Most tokens a forward pass, padding included.
+            long_text: ``head`` cuts long texts, ``window`` reads them in overlapping pieces and averages the scores.
             threads: CPU threads; 0 takes as many as the process may use.
 
         Raises:
-            ModelError: There is no such model, or it can't be opened.
+            ModelError: There is no such model, it can't be opened, or not in this precision.
             BundleCorrupt: A file has changed, or a probe is answered differently.
         """
-        bundle = open_model(reference)
+        bundle = open_model(reference, verify=False)
+        manifest = bundle.manifest
         _check_complete(bundle)
-        backend = OnnxBackend(bundle.onnx_file, threads=threads)
-        classifier = cls(bundle.manifest, bundle.encoder(), backend, batch_size=batch_size)
-        classifier._check_probes(bundle)
-        return classifier
+        chosen, why = choose_precision(Precision(precision), manifest)
+        # also the fp32 model that the fast one hands over to: better now than in the middle of a long file
+        for name in (CONFIG_FILE, TOKENIZER_FILE, ONNX_FILE):
+            bundle.checked(name)
+        encoder = bundle.encoder()
+        probes = encoder.encode([probe.text for probe in manifest.probes])
+        _check_probe_tokens(bundle, probes)
+
+        def exact() -> OnnxModel:
+            model = OnnxModel(bundle.path / ONNX_FILE, threads=threads)
+            _check_probe_scores(bundle, encoder, model, probes, [probe.scores for probe in manifest.probes])
+            return model
+
+        backend: Backend
+        if chosen is Precision.FAST and manifest.fast is not None:
+            fast = OnnxModel(bundle.checked(FAST_FILE), threads=threads)
+            _check_probe_scores(bundle, encoder, fast, probes, manifest.fast.probe_scores)
+            margins = partial(
+                decision_margins, task=manifest.task, temperature=manifest.temperature, thresholds=manifest.thresholds
+            )
+            backend = HandingOver(fast, exact, margins, manifest.fast.close_call)
+        else:
+            backend = exact()
+        return cls(
+            manifest,
+            encoder,
+            backend,
+            precision=chosen,
+            why=why,
+            batch_tokens=batch_tokens,
+            long_text=LongText(long_text),
+        )
 
     @property
     def labels(self) -> LabelSet:
@@ -61,8 +149,13 @@ class Classifier:
         """Whether it answers one label or several."""
         return self.manifest.task
 
+    @property
+    def reading(self) -> str:
+        """What decides how texts are cut and computed together, in a word."""
+        return f"{self._long_text}, {self._batch_tokens} tokens a batch"
+
     def predict(self, texts: Iterable[str], *, min_score: float = 0.0) -> list[Prediction]:
-        """Answer texts, in order.
+        """Answer texts, in order. A text of nothing but white space gets no label; its ``reason`` is ``empty``.
 
         Args:
             texts: Any strings, also empty ones.
@@ -71,48 +164,56 @@ class Classifier:
         Raises:
             TypeError: A single string, whose characters would be taken for texts, or something that is no string.
         """
-        texts = _checked(texts)
-        tokens = self._encoder.encode(texts)
-        scores = self._scores(tokens)
+        return self.answer(self.encode(texts), min_score=min_score)
+
+    def scores(self, texts: Iterable[str]) -> FloatArray:
+        """Return the probability of every label for every text, also for empty ones: (texts, labels)."""
+        encoded = self.encode(texts)
+        return self._scores(encoded)[encoded.which]
+
+    def encode(self, texts: Iterable[str]) -> EncodedTexts:
+        """Do the part of :meth:`predict` that needs no model, so that it can be done ahead in another thread."""
+        listed = _checked(texts)
+        places: dict[str, int] = {}
+        which = np.array([places.setdefault(text, len(places)) for text in listed], dtype=np.int64)
+        different = list(places)
+        if self._long_text is LongText.HEAD:
+            pieces = self._encoder.encode(different)
+            return EncodedTexts(listed, which, pieces, np.arange(len(pieces)), [piece.cut for piece in pieces])
+        windows = self._encoder.encode_windows(different)
+        owners = np.repeat(np.arange(len(windows)), [len(pieces) for pieces in windows])
+        return EncodedTexts(listed, which, [piece for pieces in windows for piece in pieces], owners, [0] * len(windows))
+
+    def answer(self, encoded: EncodedTexts, *, min_score: float = 0.0) -> list[Prediction]:
+        """Do the rest of :meth:`predict`."""
+        scores = self._scores(encoded)
         return make_predictions(
-            texts,
-            scores,
-            self._answers(scores),
+            encoded.texts,
+            scores[encoded.which],
+            self._answers(scores)[encoded.which],
             self.manifest.labels,
-            cut_tokens=[t.cut for t in tokens],
+            cut_tokens=[encoded.cut[i] for i in encoded.which],
             min_score=min_score,
         )
 
-    def scores(self, texts: Iterable[str]) -> FloatArray:
-        """Return the probability of every label for every text: (texts, labels)."""
-        return self._scores(self._encoder.encode(_checked(texts)))
-
-    def _scores(self, tokens: Sequence[TokenIds]) -> FloatArray:
-        logits = np.zeros((len(tokens), len(self.manifest.labels)), dtype=np.float32)
-        for batch in batches_by_length([len(t) for t in tokens], self._batch_size):
-            logits[batch] = self._backend.logits(self._encoder.pad([tokens[i] for i in batch]))
-        return probabilities(logits, self.task, self.manifest.temperature)
+    def _scores(self, encoded: EncodedTexts) -> FloatArray:
+        """Return probabilities of the different texts: (different texts, labels)."""
+        pieces = encoded.pieces
+        if not pieces:
+            return np.zeros((0, len(self.manifest.labels)))
+        logits = self._backend.logits_of(self._encoder, pieces, batch_tokens=self._batch_tokens)
+        scores = probabilities(logits, self.task, self.manifest.temperature)
+        if len(pieces) == len(encoded.cut):
+            return scores
+        # windows: a mean by length, so that a short last piece does not count as much as a full one
+        weights = np.array([len(piece) for piece in pieces], dtype=np.float64)[:, None]
+        starts = np.flatnonzero(np.diff(encoded.owners, prepend=-1))
+        return np.asarray(np.add.reduceat(scores * weights, starts) / np.add.reduceat(weights, starts))
 
     def _answers(self, scores: FloatArray) -> BoolArray:
         if self.task is Task.MULTI_LABEL:
             return over_thresholds(scores, np.asarray(self.manifest.thresholds))
         return best_label(scores)
-
-    def _check_probes(self, bundle: Bundle) -> None:
-        probes = bundle.manifest.probes
-        tokens = self._encoder.encode([probe.text for probe in probes])
-        for probe, found, scores in zip(probes, tokens, self._scores(tokens), strict=True):
-            if found.ids != probe.ids:
-                raise BundleCorrupt(
-                    f"Model '{bundle.path}' splits {probe.text!r} into other tokens than when it was saved.",
-                    "Install the version of tokenizers that its emotions.json names, or train again.",
-                )
-            shift = float(np.abs(scores - probe.scores).max())
-            if not shift <= PROBE_TOLERANCE:
-                raise BundleCorrupt(
-                    f"Model '{bundle.path}' scores {probe.text!r} differently than when it was saved (by up to {shift:.3f}).",
-                    "Install the version of onnxruntime that its emotions.json names, or train again.",
-                )
 
 
 def _check_complete(bundle: Bundle) -> None:
@@ -121,6 +222,31 @@ def _check_complete(bundle: Bundle) -> None:
             raise BundleCorrupt(f"The manifest of model '{bundle.path}' does not list {name}.", "Fetch or train the model again.")
     if not bundle.manifest.probes:
         raise BundleCorrupt(f"The manifest of model '{bundle.path}' has no probes.", "Fetch or train the model again.")
+
+
+def _check_probe_tokens(bundle: Bundle, found: Sequence[TokenIds]) -> None:
+    for probe, tokens in zip(bundle.manifest.probes, found, strict=True):
+        if tokens.ids != probe.ids:
+            raise BundleCorrupt(
+                f"Model '{bundle.path}' splits {probe.text!r} into other tokens than when it was saved.",
+                "Install the version of tokenizers that its emotions.json names, or train again.",
+            )
+
+
+def _check_probe_scores(
+    bundle: Bundle, encoder: Encoder, model: OnnxModel, probes: list[TokenIds], expected: Sequence[Sequence[float]]
+) -> None:
+    manifest = bundle.manifest
+    logits = model.logits_of(encoder, probes, batch_tokens=DEFAULT_BATCH_TOKENS)
+    for probe, found, saved in zip(
+        manifest.probes, probabilities(logits, manifest.task, manifest.temperature), expected, strict=True
+    ):
+        shift = float(np.abs(found - saved).max())
+        if not shift <= PROBE_TOLERANCE:
+            raise BundleCorrupt(
+                f"Model '{bundle.path}' scores {probe.text!r} differently than when it was saved (by up to {shift:.3f}).",
+                "Install the version of onnxruntime that its emotions.json names, or train again.",
+            )
 
 
 def _checked(texts: Iterable[str]) -> list[str]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emotions_cli.labels import Task
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 DEFAULT_THRESHOLD = 0.5
+# thresholds of 0 and 1 lie infinitely far away in logits
+EDGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -116,3 +121,24 @@ def over_thresholds(scores: FloatArray, thresholds: FloatArray) -> BoolArray:
 def best_label(scores: FloatArray) -> BoolArray:
     """Say which label is answered when there is exactly one (n, labels)."""
     return np.asarray(np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None])
+
+
+def decision_margins(logits: FloatArray, task: Task, temperature: float, thresholds: Sequence[float] | None) -> FloatArray:
+    """Return how far, in logits, each text is from another answer: (n,).
+
+    Of a single-label model that is the gap between its two best labels, of a multi-label one the distance of the label that
+    is nearest to its threshold.
+
+    Args:
+        logits: (n, labels).
+        task: Decides between the two.
+        temperature: Logits are divided by it before they become probabilities.
+        thresholds: One a label for multi-label models.
+    """
+    if task is Task.MULTI_LABEL:
+        cuts = np.clip(np.asarray(thresholds, dtype=np.float64), EDGE, 1.0 - EDGE)
+        return np.asarray(np.abs(logits - temperature * np.log(cuts / (1.0 - cuts))).min(axis=1))
+    if logits.shape[1] < 2:
+        return np.full(len(logits), np.inf)
+    best = np.partition(logits, -2, axis=1)
+    return np.asarray(best[:, -1] - best[:, -2])

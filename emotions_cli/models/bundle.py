@@ -3,10 +3,11 @@
 ::
 
     config.json  model.safetensors  tokenizer.json …   a Hugging Face folder: ``from_pretrained`` opens it
-    model.onnx                                         the same weights for ONNX Runtime
+    model.onnx                                         the same weights for ONNX Runtime, its fused kernels
+    model.fast.onnx                                    in 8-bit integers, where they answer the same
     emotions.json                                      the manifest: labels, decisions, origins, hashes, probes
 
-Opening a bundle checks the hash of every file the manifest lists, and of the manifest itself, and names those that differ.
+The hash of the manifest is checked when a bundle is opened, that of a file before it is used; what differs is named.
 Nothing is unpickled.
 """
 
@@ -27,6 +28,7 @@ from emotions_cli.labels import LabelSet, Task
 
 MANIFEST_FILE = "emotions.json"
 ONNX_FILE = "model.onnx"
+FAST_FILE = "model.fast.onnx"
 FORMAT_VERSION = 1
 DIGEST_KEY = "manifest_sha256"
 _AGAIN = "Fetch or train the model again."
@@ -39,6 +41,27 @@ class Probe:
     text: str
     ids: tuple[int, ...]
     scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class FastFile:
+    """What is known about ``model.fast.onnx``, measured on held-out texts when it was made.
+
+    Attributes:
+        close_call: Texts whose decision is nearer than this, in logits, are handed over to ``model.onnx``.
+        texts: Held-out texts.
+        same_label: Share of them with the same answer as in fp32.
+        score_difference: Mean difference of an answer's score from fp32.
+        handed_over: Share of them that were handed over.
+        probe_scores: Scores of the manifest's probes, before any is handed over.
+    """
+
+    close_call: float
+    texts: int
+    same_label: float
+    score_difference: float
+    handed_over: float
+    probe_scores: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -58,6 +81,7 @@ class Manifest:
         versions: Versions of this package and the libraries it trained with.
         created: UTC time of writing, ISO 8601.
         probes: Texts with their expected token ids and scores.
+        fast: About the fast file, where there is one.
         files: File name → sha256 of every other file in the folder.
     """
 
@@ -73,6 +97,7 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     probes: tuple[Probe, ...] = ()
+    fast: FastFile | None = None
     files: Mapping[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -122,8 +147,12 @@ class Bundle:
     manifest: Manifest
 
     @classmethod
-    def open(cls, path: Path) -> Bundle:
-        """Open a bundle and check its files against the manifest.
+    def open(cls, path: Path, *, verify: bool = True) -> Bundle:
+        """Open a bundle and check its manifest, and its files against it.
+
+        Args:
+            path: Its folder.
+            verify: Check every file now; else :meth:`checked` does, one when it is used.
 
         Raises:
             ModelError: The folder is not there, is no bundle, or is one this version can't read.
@@ -137,33 +166,40 @@ class Bundle:
         except (OSError, ValueError) as error:
             raise BundleCorrupt(f"{manifest_path} can't be read: {error}", _AGAIN) from error
         manifest = Manifest.from_json(content, manifest_path)
-        for name, expected in manifest.files.items():
+        for name in manifest.files:
             if name in {"", ".", ".."} or Path(name).name != name or "\0" in name:
                 raise BundleCorrupt(f"{manifest_path} lists {name!r}, which is not a file of the bundle.", "Do not use it.")
-            try:
-                actual = sha256_of(path / name)
-            except FileNotFoundError:
-                raise BundleCorrupt(f"Model '{path}' lacks its file {name}.", _AGAIN) from None
-            except OSError as error:
-                raise BundleCorrupt(f"{path / name} can't be read: {error.strerror}.", _AGAIN) from error
-            if actual != expected:
-                raise BundleCorrupt(
-                    f"{path / name} has changed since the model was saved (sha256 {actual[:12]}…, expected {expected[:12]}…).",
-                    _AGAIN,
-                )
         if content.get(DIGEST_KEY) != digest_of(content):
             raise BundleCorrupt(f"{manifest_path} has changed since the model was saved.", _AGAIN)
-        return cls(path, manifest)
+        bundle = cls(path, manifest)
+        for name in manifest.files if verify else ():
+            bundle.checked(name)
+        return bundle
+
+    def checked(self, name: str) -> Path:
+        """Return the path of a file after checking that it is the one that was saved.
+
+        Raises:
+            BundleCorrupt: It is missing, not listed, or has changed.
+        """
+        path, expected = self.path / name, self.manifest.files.get(name)
+        try:
+            actual = sha256_of(path)
+        except FileNotFoundError:
+            raise BundleCorrupt(f"Model '{self.path}' lacks its file {name}.", _AGAIN) from None
+        except OSError as error:
+            raise BundleCorrupt(f"{path} can't be read: {error.strerror}.", _AGAIN) from error
+        if actual != expected:
+            raise BundleCorrupt(
+                f"{path} has changed since the model was saved (sha256 {actual[:12]}…, expected {(expected or 'none')[:12]}…).",
+                _AGAIN,
+            )
+        return path
 
     @property
     def labels(self) -> LabelSet:
         """The labels it answers."""
         return LabelSet(self.manifest.labels)
-
-    @property
-    def onnx_file(self) -> Path:
-        """The model for ONNX Runtime."""
-        return self.path / ONNX_FILE
 
     def encoder(self) -> Encoder:
         """Open its tokenizer."""

@@ -9,8 +9,12 @@ from emotions_cli.models.bundle import MANIFEST_FILE, Bundle
 MODEL_FOLDER = "model"
 
 
-def open_model(reference: str | Path) -> Bundle:
+def open_model(reference: str | Path, *, verify: bool = True) -> Bundle:
     """Open the bundle behind a reference: a bundle's folder, or a run's folder with a bundle in ``model``.
+
+    Args:
+        reference: The folder.
+        verify: Check every file now, see :meth:`emotions_cli.models.bundle.Bundle.open`.
 
     Raises:
         ModelError: There is no bundle; see :meth:`emotions_cli.models.bundle.Bundle.open`.
@@ -19,4 +23,4 @@ def open_model(reference: str | Path) -> Bundle:
     inside_run = path / MODEL_FOLDER
     if not (path / MANIFEST_FILE).exists() and (inside_run / MANIFEST_FILE).exists():
         path = inside_run
-    return Bundle.open(path)
+    return Bundle.open(path, verify=verify)

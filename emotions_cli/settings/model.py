@@ -80,6 +80,7 @@ class TrainingSettings(Section):
         "macro_f1", description="validation metric that chooses the best weights: macro_f1, accuracy, weighted_f1, micro_f1, nll"
     )
     patience: int = Field(0, ge=0, description="evaluations without a better metric before stopping early; 0: never")
+    fast_file: bool = Field(True, description="make a second inference file of 8-bit integers, twice as fast on most CPUs")
     seed: int = Field(17, ge=0, lt=2**32, description="seeds weights, order of texts and splits")
 
 
@@ -87,7 +88,13 @@ class InferenceSettings(Section):
     """How a model is run."""
 
     model: str | None = Field(None, description="model to predict and evaluate with: a run folder or a bundle")
-    batch_size: int = Field(32, ge=1, description="texts a forward pass")
+    precision: Literal["auto", "fp32", "fast"] = Field(
+        "auto", description="arithmetic: auto (fast where model and CPU can), fp32, fast (8-bit integers, close calls in fp32)"
+    )
+    batch_tokens: int = Field(2048, ge=1, description="most tokens a forward pass, padding included")
+    long_text: Literal["head", "window"] = Field(
+        "head", description="texts longer than the model reads: head (the end is cut), window (mean over pieces)"
+    )
     threads: int = Field(0, ge=0, description="CPU threads; 0: as many as the process may use")
     min_score: Fraction = Field(0.0, description="answers with a lower score become 'uncertain' (0 to 1)")
 

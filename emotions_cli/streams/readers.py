@@ -1,53 +1,50 @@
-"""Read rows one after the other, whatever the format: a row maps column names to values."""
+"""Read rows one after the other, whatever they are packed in, encoded in and separated by."""
 
 from __future__ import annotations
 
-import csv
 import io
-import itertools
-import json
-import sys
-from collections.abc import Iterator, Sequence
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from emotions_cli.errors import DataError
-from emotions_cli.extras import require
-from emotions_cli.streams.formats import DELIMITERS, Format
+from emotions_cli.streams.atomic import storage_errors
+from emotions_cli.streams.chunks import Lookahead, RawChunks, Transcoder, keeps_ascii, text_encoding
+from emotions_cli.streams.compression import decompressed
+from emotions_cli.streams.delimited import delimited_source
+from emotions_cli.streams.formats import DELIMITERS, Compression, Format, format_of, is_foreign, require_format
+from emotions_cli.streams.jsonl import json_source
+from emotions_cli.streams.lines import Lines, text_records
+from emotions_cli.streams.parquet import parquet_source
+from emotions_cli.streams.rows import Counts, OnError, ReadOptions, Record, Refusal, Row, RowSource
+from emotions_cli.streams.sniffing import (
+    PARQUET_MAGIC,
+    may_begin_magic,
+    sniff_compression,
+    sniff_delimiter,
+    sniff_dialect,
+    sniff_format,
+)
 
-Row = dict[str, Any]
-
-PARQUET_ROWS_AT_ONCE = 1024
-
-
-@dataclass(frozen=True)
-class RowSource:
-    """An open input.
-
-    Attributes:
-        name: What to call it in messages: the path, or ``standard input``.
-        format: Its format.
-        columns: Column names in order; for JSON Lines those of the first row.
-        rows: The rows, read as they are asked for.
-        schema: The Arrow schema of a Parquet file, else ``None``.
-    """
-
-    name: str
-    format: Format
-    columns: tuple[str, ...]
-    rows: Iterator[Row]
-    schema: Any = None
+__all__ = ["OnError", "ReadOptions", "Record", "Row", "RowSource", "open_rows", "read_stream", "source_of_texts"]
 
 
 @contextmanager
-def open_rows(path: Path, file_format: Format) -> Iterator[RowSource]:
-    """Open a file of rows.
+def open_rows(path: Path, options: ReadOptions | None = None) -> Iterator[RowSource]:
+    """Open a file of rows; a name that says no format leaves it to the first bytes.
 
     Raises:
-        DataError: The file is missing, unreadable, empty, or breaks its format; rows raise it as they are read.
+        DataError: The file is missing, unreadable, empty, or breaks its format; records raise it as they are read.
+        UsageError: There is no such encoding.
     """
+    options = options or ReadOptions()
+    if options.file_format is None:
+        options = replace(options, file_format=format_of(path))
     try:
         stream = path.open("rb")
     except FileNotFoundError:
@@ -56,134 +53,112 @@ def open_rows(path: Path, file_format: Format) -> Iterator[RowSource]:
         raise DataError(f"'{path}' is a folder, not a file.", "Name a file in it.") from None
     except OSError as error:
         raise DataError(f"File '{path}' can't be read: {error.strerror}.", "Check its permissions.") from error
-    with stream, read_stream(stream, file_format, str(path)) as source:
+    with stream, read_stream(stream, options, str(path)) as source:
+        if options.file_format is None and is_foreign(path) and source.format is Format.TEXT:
+            require_format(path)
         yield source
 
 
 @contextmanager
-def read_stream(stream: IO[bytes], file_format: Format, name: str) -> Iterator[RowSource]:
-    """Read rows from an open binary stream, which stays open; see :func:`open_rows`."""
+def read_stream(stream: IO[bytes], options: ReadOptions | None = None, name: str = "standard input") -> Iterator[RowSource]:
+    """Read rows from an open binary stream, which stays open; see :func:`open_rows`.
+
+    Rows come out as soon as they are in: of a pipe no more is awaited than the line they end with.
+    """
+    options = options or ReadOptions()
+    encoding = text_encoding(options.encoding)
+    start = _place(stream)
+    raw = RawChunks(stream, name)
+    packed = Lookahead(raw)
+    compression = sniff_compression(packed.head(lambda head: not may_begin_magic(head)))
+    plain = Lookahead(decompressed(packed, compression, name))
+    file_format = options.file_format
+    if file_format is None and plain.head(lambda head: not may_begin_magic(head)).startswith(PARQUET_MAGIC):
+        file_format = Format.PARQUET
     if file_format is Format.PARQUET:
-        yield _parquet(stream, name)
+        with _seekable(stream, plain, in_place=start == 0 and compression is Compression.NONE) as whole:
+            yield parquet_source(whole, name, _size(stream))
         return
-    lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="" if file_format in DELIMITERS else "\n")
-    try:
-        yield _text_source(lines, file_format, name)
-    finally:
-        lines.detach()
+    source = _text_source(plain, replace(options, encoding=encoding, file_format=file_format), name)
+    source.size, source.position = _size(stream), lambda: raw.position
+    yield source
 
 
-def _text_source(lines: IO[str], file_format: Format, name: str) -> RowSource:
+def source_of_texts(texts: Iterable[str], name: str = "arguments") -> RowSource:
+    """Take texts at hand as rows of one column ``text``."""
+    records = (Record(number, {"text": text}, text) for number, text in enumerate(texts, start=1))
+    return RowSource(name, Format.TEXT, ("text",), records)
+
+
+def _text_source(plain: Lookahead, options: ReadOptions, name: str) -> RowSource:
+    """Read anything but Parquet; what its name and the options leave open is found out by looking."""
+    refusal = Refusal(options, Counts())
+    codec, chunks, faults = options.encoding, plain, None
+    if not keeps_ascii(codec):
+        transcoder = Transcoder(plain, codec)
+        codec, chunks, faults = "utf-8", Lookahead(transcoder), transcoder.faults
+    file_format, delimiter = options.file_format, options.delimiter
+    head = chunks.head(_has_line) if file_format is None or file_format in DELIMITERS else b""
+    if file_format is None:
+        file_format = sniff_format(head, codec)
+        delimiter = delimiter or (sniff_delimiter(head, codec) if file_format in DELIMITERS else None)
+    lines = Lines(chunks, name, options.encoding, lone_returns=file_format in DELIMITERS, faults=faults)
     if file_format is Format.TEXT:
-        return RowSource(name, file_format, ("text",), _decoded(_text_rows(lines), name))
-    if file_format is Format.JSONL:
-        rows = _decoded(_json_rows(lines, name), name)
-        first = next(rows, None)
-        if first is None:
-            raise DataError(f"'{name}' is empty.", "Give it at least one row.")
-        return RowSource(name, file_format, tuple(first), itertools.chain([first], rows))
-    return _delimited(lines, file_format, name)
+        source = RowSource(name, file_format, ("text",), text_records(lines, refusal), counts=refusal.counts)
+    elif file_format is Format.JSONL:
+        source = json_source(lines, refusal)
+    else:
+        first = list(io.StringIO(head.decode(codec, "replace").removeprefix("\ufeff"), newline=""))
+        dialect = sniff_dialect(first, file_format, delimiter, options.header, options.text_column)
+        source = delimited_source(lines, file_format, dialect, refusal)
+    source.notes = _notes(source, options)
+    return source
 
 
-def _decoded(rows: Iterator[Row], name: str) -> Iterator[Row]:
-    """Turn the decoder's complaint into one that names the input."""
+def _notes(source: RowSource, options: ReadOptions) -> list[str]:
+    """Say what was found out and may surprise."""
+    notes = []
+    unusual = source.delimiter is not None and options.delimiter is None and source.delimiter != DELIMITERS[source.format]
+    between = f"{source.delimiter!r} between columns"
+    if options.file_format is None and source.format is not Format.TEXT:
+        notes.append(f"{source.name} looks like {source.format}" + (f" with {between}" if unusual else ""))
+    elif unusual:
+        notes.append(f"{source.name} has {between}")
+    if source.delimiter is not None and not source.header and options.header is None:
+        notes.append(f"{source.name} has no header: its columns are named 1 to {len(source.columns)}")
+    return notes
+
+
+def _has_line(head: bytes) -> bool:
+    return b"\n" in head or b"\r" in head
+
+
+@contextmanager
+def _seekable(stream: IO[bytes], chunks: Iterable[bytes], *, in_place: bool) -> Iterator[IO[bytes]]:
+    """Give Parquet a file to jump in: the stream itself, or a copy on the disk of what came through a pipe."""
+    if in_place:
+        stream.seek(0)
+        yield stream
+        return
+    with tempfile.TemporaryFile() as copy:
+        with storage_errors(Path(tempfile.gettempdir())):
+            for chunk in chunks:
+                copy.write(chunk)
+            copy.seek(0)
+        yield copy
+
+
+def _place(stream: IO[bytes]) -> int | None:
+    """Return where a stream stands, ``None`` when it can't go back."""
     try:
-        yield from rows
-    except UnicodeDecodeError as error:
-        raise _not_utf8(name, error) from error
+        return stream.tell() if stream.seekable() else None
+    except (OSError, ValueError):
+        return None
 
 
-def _not_utf8(name: str, error: UnicodeDecodeError) -> DataError:
-    first = error.object[error.start]
-    # 0xfe and 0xff stand in no UTF-8; UTF-16, as spreadsheets write "Unicode text", begins with them
-    encoding = "utf-16" if first in (0xFE, 0xFF) and error.start < 2 else "latin1"
-    return DataError(
-        f"'{name}' is not UTF-8: byte 0x{first:02x} can't be decoded.",
-        f"Convert it first, for example: iconv -f {encoding} -t utf-8 FILE",
-    )
-
-
-def _text_rows(lines: IO[str]) -> Iterator[Row]:
-    for line in lines:
-        yield {"text": line.rstrip("\r\n")}
-
-
-def _json_rows(lines: IO[str], name: str) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"'{name}' line {number} is not JSON: {error}", "Each line holds one JSON object.") from error
-        if not isinstance(row, dict):
-            raise DataError(f"'{name}' line {number} is not a JSON object.", 'Write rows as {"text": "..."}.')
-        yield row
-
-
-def _delimited(lines: IO[str], file_format: Format, name: str) -> RowSource:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default of 131,072 characters refuses long texts
-    # strict: a quote that is never closed would swallow all later rows
-    reader = csv.reader(lines, delimiter=DELIMITERS[file_format], strict=True)
+def _size(stream: IO[bytes]) -> int | None:
     try:
-        columns = tuple(next((cells for cells in reader if cells), ()))
-    except UnicodeDecodeError as error:
-        raise _not_utf8(name, error) from error
-    except csv.Error as error:
-        raise DataError(f"'{name}' line {reader.line_num}: {error}.", "Check the quotes of that line.") from error
-    if not columns:
-        raise DataError(f"'{name}' is empty.", "Its first line names the columns, one row a line follows.")
-    _refuse_twins(columns, name)
-    if len(columns) == 1 and (other := next((mark for mark in ";\t|" if mark in columns[0]), None)):
-        raise DataError(
-            f"'{name}' is separated by {other!r}, not by {DELIMITERS[file_format]!r}.", "Save it as comma-separated CSV."
-        )
-    return RowSource(name, file_format, columns, _decoded(_delimited_rows(reader, columns, name), name))
-
-
-def _delimited_rows(reader: Any, columns: tuple[str, ...], name: str) -> Iterator[Row]:
-    try:
-        for cells in reader:
-            if not cells:
-                # in a file of one column an empty line is an empty text
-                if len(columns) > 1:
-                    continue
-                cells = [""]
-            if len(cells) > len(columns):
-                raise DataError(
-                    f"'{name}' line {reader.line_num} has {len(cells)} cells, its header {len(columns)}.",
-                    'Put texts that hold the delimiter in double quotes ("...").',
-                )
-            yield dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=True))
-    except csv.Error as error:
-        raise DataError(f"'{name}' line {reader.line_num}: {error}.", "Check the quotes of that line.") from error
-
-
-def _parquet(stream: IO[bytes], name: str) -> RowSource:
-    require("parquet", "Reading Parquet")
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(stream if stream.seekable() else pa.BufferReader(stream.read()))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"'{name}' is not a Parquet file: {error}", "Check the file, or name its format.") from error
-    schema = file.schema_arrow
-    _refuse_twins(schema.names, name)
-    return RowSource(name, Format.PARQUET, tuple(schema.names), _parquet_rows(file, name), schema)
-
-
-def _parquet_rows(file: Any, name: str) -> Iterator[Row]:
-    import pyarrow as pa
-
-    try:
-        for batch in file.iter_batches(PARQUET_ROWS_AT_ONCE):
-            yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"'{name}' is damaged: {error}", "Fetch or write the file again.") from error
-
-
-def _refuse_twins(columns: Sequence[str], name: str) -> None:
-    twice = next((column for column in columns if columns.count(column) > 1), None)
-    if twice is not None:
-        raise DataError(f"'{name}' has two columns named '{twice}'.", "Rename one of them.")
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -51,7 +51,7 @@ class BaseModel:
     sha256: str | None
 
 
-def find_base_model(name: str, *, revision: str | None = None, token: str | None = None) -> BaseModel:
+def find_base_model(name: str, revision: str | None = None, *, token: str | None = None) -> BaseModel:
     """Find a base model by directory or Hub name.
 
     Raises:

@@ -1,28 +1,39 @@
-"""A trained model becomes the files that inference opens."""
+"""A trained model becomes the files of a bundle, whether it was trained here or elsewhere."""
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-import io
-import logging
-import warnings
-from collections.abc import Iterator
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from emotions_cli import __version__
+from emotions_cli.data.dataset import Dataset
+from emotions_cli.encoding import CONFIG_FILE, Encoder
 from emotions_cli.errors import ModelError
-from emotions_cli.models.bundle import ONNX_FILE
-from emotions_cli.training.base_models import WEIGHTS_FILE
-from emotions_cli.training.build import save_weights
+from emotions_cli.export.fast_file import write_fast_file
+from emotions_cli.export.onnx_file import export_onnx
+from emotions_cli.export.texts import texts_for_fast_file
+from emotions_cli.labels import LabelSet, Task
+from emotions_cli.metrics.decisions import DEFAULT_THRESHOLD
+from emotions_cli.metrics.probabilities import probabilities
+from emotions_cli.models.bundle import FAST_FILE, ONNX_FILE, Bundle, FastFile, Manifest, Probe, write_manifest
+from emotions_cli.streams.atomic import whole_directory
+from emotions_cli.training.base_models import WEIGHTS_FILE, BaseModel
+from emotions_cli.training.build import build_encoder, build_model, save_weights
+from emotions_cli.training.validation import logits_of
 
-# (texts, tokens) at which the exported file must agree with PyTorch; a dimension of 1 is the usual victim of tracing
-CHECKED_SHAPES = ((1, 1), (7, 3), (64, 128))
-LARGEST_DIFFERENCE = 1e-3
-OPSET = 18
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+PROBE_TEXTS = (
+    "You remembered my birthday after all these years!",
+    "The parcel never came, and nobody picks up the phone.",
+    "Room 12 is on the second floor. 🙂 Voilà.",
+)
+# what a model reads when its files don't say; short texts are what this tool is for
+LONGEST_INPUT = 512
 
 
 def write_model_files(model: Any, tokenizer: Any, folder: Path, *, max_length: int) -> None:
@@ -39,71 +50,110 @@ def write_model_files(model: Any, tokenizer: Any, folder: Path, *, max_length: i
     export_onnx(model, folder / ONNX_FILE, max_length=max_length)
 
 
-def export_onnx(model: Any, path: Path, *, max_length: int) -> None:
-    """Export logits as a function of token ids, for any number of texts and tokens, and check it against PyTorch.
+def add_fast_file(folder: Path, encoder: Encoder, manifest: Manifest, dataset: Dataset | None) -> Manifest:
+    """Write the fast file into a folder with the other files of a bundle, and return the manifest that knows it.
+
+    Args:
+        folder: Where the files are.
+        encoder: The bundle's.
+        manifest: The bundle's, not yet written.
+        dataset: Whose texts to use; ``None`` takes the bundled sample's alone.
 
     Raises:
-        ModelError: The exported file does not compute what the model does.
+        FastFileRefused: See :func:`emotions_cli.export.fast_file.write_fast_file`.
     """
-    import torch
-    from torch.export import Dim
+    calibration, held_out = texts_for_fast_file(dataset)
+    onnx_file, fast_file = folder / ONNX_FILE, folder / FAST_FILE
+    fast = write_fast_file(onnx_file, fast_file, encoder, manifest, calibration=calibration, held_out=held_out)
+    return replace(manifest, fast=fast)
 
+
+def make_probes(model: Any, encoder: Encoder, task: Task, temperature: float) -> tuple[Probe, ...]:
+    """Let a model answer the probe texts."""
+    tokens = encoder.encode(PROBE_TEXTS)
+    scores = probabilities(logits_of(model, encoder, tokens), task, temperature)
+    return tuple(Probe(text, t.ids, tuple(row.tolist())) for text, t, row in zip(PROBE_TEXTS, tokens, scores, strict=True))
+
+
+def library_versions() -> Mapping[str, str]:
+    """Return the versions of the libraries that make a bundle."""
+    return {name: version(name) for name in ("torch", "transformers", "tokenizers", "onnxruntime", "numpy")}
+
+
+def export_bundle(bundle: Bundle, output: Path, *, fast: bool, dataset: Dataset | None) -> FastFile | None:
+    """Make one of the inference files of a bundle again, from its weights or from the other file.
+
+    Args:
+        bundle: The bundle.
+        output: Where the bundle with the new file goes; it may be the bundle's own folder.
+        fast: Make the fast file, else the fp32 one.
+        dataset: Whose texts the fast file is made with.
+
+    Raises:
+        FastFileRefused: The fast file does not answer as the model does; nothing is written.
+        ModelError: The weights can't be loaded, or the exported file does not compute what the model does.
+        StorageError: The disk refuses.
+    """
+    manifest = bundle.manifest
+    with whole_directory(output) as part:
+        for name in manifest.files:
+            shutil.copyfile(bundle.checked(name), part / name)
+        if fast:
+            manifest = add_fast_file(part, bundle.encoder(), manifest, dataset)
+        else:
+            weights = BaseModel(str(bundle.path), bundle.path, "directory", None)
+            model, _ = build_model(weights, bundle.labels, manifest.task, manifest.max_length)
+            export_onnx(model, part / ONNX_FILE, max_length=manifest.max_length)
+        write_manifest(part, manifest)
+    return manifest.fast if fast else None
+
+
+def export_foreign(base: BaseModel, output: Path, *, fast: bool, dataset: Dataset | None) -> FastFile | None:
+    """Make a bundle of a sequence classifier that was trained elsewhere.
+
+    Its labels and its kind are what its configuration says; several labels have a threshold of 0.5 each.
+
+    Raises:
+        FastFileRefused: The fast file does not answer as the model does; nothing is written.
+        ModelError: It is no classifier, can't be loaded, or the exported file does not compute what the model does.
+        StorageError: The disk refuses.
+    """
+    labels, task, max_length = _answers_of(base)
+    model, tokenizer = build_model(base, labels, task, max_length)
     model.eval()
-    accepted = inspect.signature(model.forward).parameters
-    names = [name for name in INPUTS if name in accepted]
-    example = {name: torch.ones((2, min(8, max_length)), dtype=torch.int64) for name in names}
-    shapes = {name: {0: Dim("texts"), 1: Dim("tokens")} for name in names}
-    with _quiet(), torch.inference_mode():
-        program = torch.onnx.export(
-            model,
-            kwargs=example,
-            input_names=names,
-            output_names=["logits"],
-            dynamic_shapes=shapes,
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-        program.save(str(path), external_data=False)
-    _compare(model, path, names, max_length)
+    encoder = build_encoder(tokenizer, max_length)
+    manifest = Manifest(
+        labels=labels.names,
+        task=task,
+        max_length=max_length,
+        thresholds=(DEFAULT_THRESHOLD,) * len(labels) if task is Task.MULTI_LABEL else None,
+        base_model={"name": base.name, "source": base.source, "sha256": base.sha256},
+        versions={"emotions-cli": __version__, **library_versions()},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        probes=make_probes(model, encoder, task, 1.0),
+    )
+    with whole_directory(output) as part:
+        write_model_files(model, tokenizer, part, max_length=max_length)
+        if fast:
+            manifest = add_fast_file(part, encoder, manifest, dataset)
+        write_manifest(part, manifest)
+    return manifest.fast
 
 
-def _compare(model: Any, path: Path, names: list[str], max_length: int) -> None:
-    import onnxruntime
-    import torch
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(0)
-    for texts, tokens in CHECKED_SHAPES:
-        shape = (texts, min(tokens, max_length))
-        lengths = rng.integers(1, shape[1] + 1, size=(texts, 1))
-        arrays = {
-            "input_ids": rng.integers(0, model.config.vocab_size, size=shape),
-            "attention_mask": (np.arange(shape[1]) < lengths).astype(np.int64),
-            "token_type_ids": np.zeros(shape, dtype=np.int64),
-        }
-        with torch.inference_mode():
-            expected = model(**{name: torch.from_numpy(arrays[name]) for name in names}).logits.numpy()
-        (found,) = session.run(None, {name: arrays[name] for name in names})
-        difference = float(np.abs(found - expected).max())
-        if not difference <= LARGEST_DIFFERENCE:
-            raise ModelError(
-                f"The exported model differs from the trained one by {difference:.2g} in a logit.",
-                "Choose another base model; the trained weights are in the run's folder.",
-            )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter, which reports its inner life on three channels."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
+def _answers_of(base: BaseModel) -> tuple[LabelSet, Task, int]:
+    """Read labels, task and longest input from a configuration."""
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        config = json.loads((base.folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        tokenizer = json.loads((base.folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"The configuration of '{base.name}' can't be read: {error}", "Fetch the model again.") from error
+    named = config.get("id2label")
+    if not named or not any("Classification" in str(name) for name in config.get("architectures") or ()):
+        raise ModelError(f"'{base.name}' is no classifier: its configuration names no labels.", "Train one: emotions train")
+    labels = LabelSet(tuple(str(named[key]) for key in sorted(named, key=int)))
+    several = config.get("problem_type") == "multi_label_classification"
+    reads = int(config.get("max_position_embeddings", LONGEST_INPUT))
+    if "roberta" in str(config.get("model_type")):
+        reads -= int(config.get("pad_token_id", 1)) + 1  # its positions start behind the padding id
+    longest = min(reads, LONGEST_INPUT, int(tokenizer.get("model_max_length") or LONGEST_INPUT))
+    return labels, Task.MULTI_LABEL if several else Task.SINGLE_LABEL, longest

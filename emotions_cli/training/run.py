@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +15,11 @@ import numpy as np
 from emotions_cli import __version__
 from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset
 from emotions_cli.encoding import Encoder
-from emotions_cli.errors import DataError, LossNotFinite, TrainingError, TrainingStopped
+from emotions_cli.errors import DataError, FastFileRefused, LossNotFinite, TrainingError, TrainingStopped
 from emotions_cli.extras import require
 from emotions_cli.labels import Task
 from emotions_cli.metrics.judgement import Judgement
-from emotions_cli.metrics.probabilities import probabilities
-from emotions_cli.models.bundle import Manifest, Probe, write_manifest
+from emotions_cli.models.bundle import Manifest, write_manifest
 from emotions_cli.settings import Settings
 from emotions_cli.settings.render import record_text
 from emotions_cli.settings.sources import masked
@@ -41,21 +39,15 @@ from emotions_cli.training.build import (
     start_from_priors,
 )
 from emotions_cli.training.events import Evaluated, Event, Finished, Note, Started, Step
-from emotions_cli.training.export import write_model_files
+from emotions_cli.training.export import add_fast_file, library_versions, make_probes, write_model_files
 from emotions_cli.training.loop import steps_per_epoch, train_steps
 from emotions_cli.training.loss import balanced_weights, make_loss
 from emotions_cli.training.run_folder import RunFolder
 from emotions_cli.training.selection import Selection
-from emotions_cli.training.validation import Decisions, Validation, logits_of
+from emotions_cli.training.validation import Decisions, Validation
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-PROBE_TEXTS = (
-    "You remembered my birthday after all these years!",
-    "The parcel never came, and nobody picks up the phone.",
-    "Room 12 is on the second floor. 🙂 Voilà.",
-)
 
 
 @dataclass(frozen=True)
@@ -126,7 +118,9 @@ def train(job: TrainingJob) -> Iterator[Event]:
     if selection.best is None:
         raise failure or LossNotFinite(f"The validation {selection.metric} was never a number.")
 
-    judgement = _write_bundle(job, parts)
+    judgement, note = _write_bundle(job, parts)
+    if note is not None:
+        yield note
     if failure is not None:
         raise type(failure)(
             f"{failure.message} The best weights so far ({selection.metric} {selection.best:.4f} at step "
@@ -203,18 +197,24 @@ def _started(job: TrainingJob, parts: _Parts) -> Started:
     )
 
 
-def _write_bundle(job: TrainingJob, parts: _Parts) -> Judgement:
+def _write_bundle(job: TrainingJob, parts: _Parts) -> tuple[Judgement, Note | None]:
     """Write the bundle of the best weights; what stood in its place stays until it is whole."""
     model = parts.accelerator.unwrap_model(parts.model, keep_fp32_wrapper=False).to("cpu")
     load_weights(model, job.folder.best_weights)
     decisions, judgement = parts.validation.settle(model)
     encoder = parts.validation.encoder
     manifest = _manifest(job, parts.base, model, encoder, decisions, judgement)
+    note = None
     with whole_directory(job.folder.model) as part:
         write_model_files(model, parts.tokenizer, part, max_length=encoder.max_length)
+        if job.settings.training.fast_file:
+            try:
+                manifest = add_fast_file(part, encoder, manifest, job.dataset)
+            except FastFileRefused as refused:
+                note = Note(refused.message)
         write_manifest(part, manifest)
     job.folder.best_weights.unlink()
-    return judgement
+    return judgement, note
 
 
 def check_trainable(dataset: Dataset) -> None:
@@ -317,8 +317,6 @@ def _measured(event: Step | Evaluated) -> tuple[int, dict[str, Any]]:
 def _manifest(
     job: TrainingJob, base: BaseModel, model: Any, encoder: Encoder, decisions: Decisions, judgement: Judgement
 ) -> Manifest:
-    tokens = encoder.encode(PROBE_TEXTS)
-    scores = probabilities(logits_of(model, encoder, tokens), job.dataset.task, decisions.temperature)
     return Manifest(
         labels=job.dataset.labels.names,
         task=job.dataset.task,
@@ -336,8 +334,8 @@ def _manifest(
         versions={
             "emotions-cli": __version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "transformers", "tokenizers", "onnxruntime", "numpy")},
+            **library_versions(),
         },
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        probes=tuple(Probe(text, t.ids, tuple(row.tolist())) for text, t, row in zip(PROBE_TEXTS, tokens, scores, strict=True)),
+        probes=make_probes(model, encoder, job.dataset.task, decisions.temperature),
     )

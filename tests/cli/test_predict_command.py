@@ -123,7 +123,7 @@ def test_multi_label_answers_are_joined_or_listed(emotions: Emotions, trained_mu
 def test_cut_texts_are_reported(emotions: Emotions, trained: Path) -> None:
     result = emotions("predict", "--model", trained, "happy " * 100)
     assert result.exit_code == 0
-    assert "1 texts are longer than 48 tokens" in result.stderr
+    assert "1 text longer than 48 tokens" in result.stderr
 
 
 def test_an_argument_that_names_a_file_is_a_file_unless_forced(emotions: Emotions, trained: Path, reviews: Path) -> None:
@@ -140,7 +140,7 @@ def test_an_argument_that_names_a_file_is_a_file_unless_forced(emotions: Emotion
     [
         (["nothing.csv"], 1, "File 'nothing.csv' is not there", "--text"),
         (["reviews.csv", "--text-column", "reveiw"], 1, "has no column 'reveiw'", "--text-column"),
-        (["reviews.csv", "so happy"], 2, "stands beside other arguments", "one file"),
+        (["reviews.csv", "so happy"], 2, "'so happy' is none", "only files"),
         (["reviews.csv", "--format", "table", "-o", "x.csv"], 2, "A table can't be written", "--format csv"),
         (["reviews.csv", "-o", "answers.what"], 1, "does not say a format to write", "--format"),
         (["reviews.csv", "-o", "answers.txt"], 1, "does not say a format to write", "--format"),
@@ -180,8 +180,15 @@ def test_an_output_appears_only_when_whole(emotions: Emotions, trained: Path, tm
     result = emotions("predict", "--model", trained, "bad.jsonl", "-o", "out.csv")
     assert result.exit_code == 1
     assert "line 2001 is not JSON" in result.stderr
+    assert "1,344 answered rows kept beside 'out.csv'" in result.stderr
     assert (tmp_path / "out.csv").read_text(encoding="utf-8") == "old"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.jsonl", "out.csv"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".out.csv.part", ".out.csv.part.json", "bad.jsonl", "out.csv"]
+
+
+def test_an_error_before_the_first_window_leaves_nothing(emotions: Emotions, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"text": "so happy"}\nbroken\n', encoding="utf-8")
+    assert emotions("predict", "--model", trained, "bad.jsonl", "-o", "out.jsonl").exit_code == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.jsonl"]
 
 
 @pytest.mark.parametrize(

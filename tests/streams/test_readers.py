@@ -13,11 +13,11 @@ import pytest
 
 from emotions_cli.errors import DataError
 from emotions_cli.streams.formats import Format
-from emotions_cli.streams.readers import Row, open_rows, read_stream
+from emotions_cli.streams.readers import ReadOptions, Row, open_rows, read_stream
 
 
 def read(content: bytes, file_format: Format) -> tuple[tuple[str, ...], list[Row]]:
-    with read_stream(io.BytesIO(content), file_format, "input") as source:
+    with read_stream(io.BytesIO(content), ReadOptions(file_format), "input") as source:
         return source.columns, list(source.rows)
 
 
@@ -71,25 +71,6 @@ def test_an_empty_line_of_a_single_column_is_an_empty_text() -> None:
     assert [row["text"] for row in read(b"text\na\n\nb\n", Format.CSV)[1]] == ["a", "", "b"]
 
 
-@pytest.mark.parametrize("content", [b'text,n\n"never closed,1\nb,2\n', b'text,n\n"Great" she said,1\n'])
-def test_quotes_that_would_swallow_or_alter_rows_are_an_error(content: bytes) -> None:
-    with pytest.raises(DataError, match="line") as raised:
-        read(content, Format.CSV)
-    assert "quotes" in raised.value.hint
-
-
-@pytest.mark.parametrize("mark", [";", "\t", "|"])
-def test_another_separator_is_named(mark: str) -> None:
-    with pytest.raises(DataError, match="is separated by"):
-        read(f"review{mark}stars\nfine{mark}5\n".encode(), Format.CSV)
-
-
-def test_utf_16_is_recognised() -> None:
-    with pytest.raises(DataError) as raised:
-        read("text,n\na,1\n".encode("utf-16"), Format.CSV)
-    assert "iconv -f utf-16" in raised.value.hint
-
-
 def test_empty_lines_are_no_rows() -> None:
     assert [row["text"] for row in read(b"text,n\na,1\n\nb,2\n\n", Format.CSV)[1]] == ["a", "b"]
     assert [row["text"] for row in read(b'\n{"text": "a"}\n  \n{"text": "b"}\n', Format.JSONL)[1]] == ["a", "b"]
@@ -97,19 +78,6 @@ def test_empty_lines_are_no_rows() -> None:
 
 def test_a_short_row_is_filled_with_empty_cells() -> None:
     assert read(b"a,b,c\n1\n", Format.CSV)[1] == [{"a": "1", "b": "", "c": ""}]
-
-
-def test_a_row_with_too_many_cells_is_named() -> None:
-    with pytest.raises(DataError, match="'input' line 3 has 3 cells, its header 2") as caught:
-        read(b"text,label\nfine,joy\nWell, fine,joy\n", Format.CSV)
-    assert "double quotes" in caught.value.hint
-
-
-def test_rows_before_a_broken_one_are_read() -> None:
-    with read_stream(io.BytesIO(b"text\na\nb,c\n"), Format.CSV, "input") as source:
-        assert next(source.rows) == {"text": "a"}
-        with pytest.raises(DataError, match="line 3"):
-            next(source.rows)
 
 
 @pytest.mark.parametrize("file_format", [Format.CSV, Format.TSV])
@@ -167,16 +135,16 @@ def test_json_columns_are_those_of_the_first_row_and_types_stay() -> None:
     ],
 )
 def test_bytes_that_are_not_utf8_are_refused(file_format: Format, content: bytes) -> None:
-    with pytest.raises(DataError, match="'input' is not UTF-8") as caught:
+    with pytest.raises(DataError, match=r"'input' .*is not UTF-8: byte 0x") as caught:
         read(content, file_format)
-    assert "iconv" in caught.value.hint
+    assert "--encoding" in caught.value.hint
 
 
 def test_parquet_keeps_types_and_schema() -> None:
     schema = pa.schema([("text", pa.string()), ("n", pa.int32()), ("tags", pa.list_(pa.string())), ("on", pa.date32())])
     rows = [{"text": "null", "n": 1, "tags": ["a"], "on": date(2020, 5, 1)}, {"text": None, "n": None, "tags": [], "on": None}]
     content = parquet(pa.Table.from_pylist(rows, schema))
-    with read_stream(io.BytesIO(content), Format.PARQUET, "input") as source:
+    with read_stream(io.BytesIO(content), ReadOptions(Format.PARQUET), "input") as source:
         assert source.columns == ("text", "n", "tags", "on")
         assert source.schema.equals(schema)
         assert list(source.rows) == rows
@@ -206,7 +174,7 @@ def test_damaged_parquet_pages_are_a_data_error() -> None:
 )
 def test_the_stream_stays_open(file_format: Format, content: bytes | None) -> None:
     stream = io.BytesIO(content if content is not None else parquet(pa.table({"text": ["a"]})))
-    with read_stream(stream, file_format, "input") as source:
+    with read_stream(stream, ReadOptions(file_format), "input") as source:
         assert list(source.rows) == [{"text": "a"}]
     assert not stream.closed
 
@@ -214,25 +182,31 @@ def test_the_stream_stays_open(file_format: Format, content: bytes | None) -> No
 def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"text\na\n")
-    with open_rows(path, Format.CSV) as source:
+    with open_rows(path, ReadOptions(Format.CSV)) as source:
         assert source.name == str(path)
         assert source.format is Format.CSV
         assert list(source.rows) == [{"text": "a"}]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"'.*no\.csv' is not there") as caught, open_rows(tmp_path / "no.csv", Format.CSV):
+    with (
+        pytest.raises(DataError, match=r"'.*no\.csv' is not there") as caught,
+        open_rows(tmp_path / "no.csv", ReadOptions(Format.CSV)),
+    ):
         pass
     assert "path" in caught.value.hint
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is a folder, not a file") as caught, open_rows(tmp_path, Format.CSV):
+    with pytest.raises(DataError, match="is a folder, not a file") as caught, open_rows(tmp_path, ReadOptions(Format.CSV)):
         pass
     assert caught.value.hint
 
 
 def test_a_path_through_a_file_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"text\n")
-    with pytest.raises(DataError, match="can't be read: Not a directory"), open_rows(tmp_path / "a.csv" / "b.csv", Format.CSV):
+    with (
+        pytest.raises(DataError, match="can't be read: Not a directory"),
+        open_rows(tmp_path / "a.csv" / "b.csv", ReadOptions(Format.CSV)),
+    ):
         pass

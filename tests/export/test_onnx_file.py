@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from emotions_cli.errors import ModelError
-from emotions_cli.training.export import export_onnx
+from emotions_cli.export.onnx_file import export_onnx
 
 SIZES = {"vocab_size": 99, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 

@@ -1,0 +1,85 @@
+"""Work that is done ahead in another thread, while this one computes."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class ReadAhead(Generic[T]):
+    """Takes items from an iterator in a thread of its own, up to some room, and hands them out in handfuls.
+
+    The thread is a daemon: one that waits for a pipe must not keep the process.
+
+    Args:
+        items: What is taken; an exception it raises comes out of :meth:`take`.
+        room: Most items that wait.
+    """
+
+    def __init__(self, items: Iterable[T], *, room: int) -> None:
+        self._items = items
+        self._room = room
+        self._waiting: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._error: BaseException | None = None
+        self._ended = False
+        self._closed = False
+        threading.Thread(target=self._fill, name="read-ahead", daemon=True).start()
+
+    def _fill(self) -> None:
+        try:
+            for item in self._items:
+                with self._changed:
+                    self._changed.wait_for(lambda: len(self._waiting) < self._room or self._closed)
+                    if self._closed:
+                        return
+                    self._waiting.append(item)
+                    self._changed.notify_all()
+        except BaseException as error:
+            self._error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def take(self, most: int, *, all_of_them: bool) -> list[T]:
+        """Return up to ``most`` items, at least one; none at the end.
+
+        Args:
+            most: How many at most.
+            all_of_them: Wait for so many, or the end; else what is there is handed out, so that a slow pipe is answered at once.
+
+        Raises:
+            BaseException: What the iterator raised, behind all items before it; with ``all_of_them`` a handful that the error
+                cut short is not handed out.
+        """
+        wanted = min(most, self._room) if all_of_them else 1
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._waiting) >= wanted or self._ended)
+            if all_of_them and self._error is not None and len(self._waiting) < wanted:
+                raise self._error
+            handful = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            self._changed.notify_all()
+            if not handful and self._error is not None:
+                raise self._error
+        return handful
+
+    def close(self) -> None:
+        """Let the thread end at its next item."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def one_ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield items of which the next one is already being made in another thread."""
+    ahead = ReadAhead(items, room=1)
+    try:
+        while handful := ahead.take(1, all_of_them=False):
+            yield handful[0]
+    finally:
+        ahead.close()

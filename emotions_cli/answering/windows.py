@@ -1,0 +1,95 @@
+"""From records to answered records, window by window: reading, tokenising and computing at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from emotions_cli.answering.ahead import ReadAhead, one_ahead
+from emotions_cli.inference import Classifier, Prediction
+from emotions_cli.inference.classifier import EncodedTexts
+from emotions_cli.streams.jsonl import json_text
+from emotions_cli.streams.rows import Record
+
+# The first windows are small, so that the first rows are out soon; in large ones texts repeat, and are sorted by length
+# with less padding. They follow from the number of rows alone: an output that goes on after a stop is cut at the same places.
+FIRST_WINDOW = 64
+LARGEST_WINDOW = 4096
+GROWTH = 4
+READ_AHEAD_ROWS = 2 * LARGEST_WINDOW
+
+MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class AnsweredWindow:
+    """Some consecutive rows.
+
+    Attributes:
+        records: As they were read.
+        predictions: One a record.
+        reasons: What to know about each, mostly ``None``: ``empty``, ``missing`` (no such field), ``cut``, ``undecodable``,
+            ``unreadable``.
+    """
+
+    records: Sequence[Record]
+    predictions: Sequence[Prediction]
+    reasons: Sequence[str | None]
+
+
+def answer_records(
+    records: Iterable[Record], classifier: Classifier, column: str, *, min_score: float, live: bool, done: int = 0
+) -> Iterator[AnsweredWindow]:
+    """Answer records in windows, in order.
+
+    Args:
+        records: The rows.
+        classifier: The model.
+        column: Which column holds the text.
+        min_score: Answers with a lower score become ``uncertain``.
+        live: Answer what is there rather than wait for a whole window.
+        done: Rows that were answered before, by whole windows; ``records`` begin behind them.
+    """
+    ahead = ReadAhead(records, room=READ_AHEAD_ROWS)
+
+    def encoded() -> Iterator[tuple[list[Record], EncodedTexts]]:
+        for size in window_sizes(done):
+            window = ahead.take(size, all_of_them=not live)
+            if not window:
+                return
+            yield window, classifier.encode([text_of(record, column) for record in window])
+
+    try:
+        for window, texts in one_ahead(encoded()):
+            predictions = classifier.answer(texts, min_score=min_score)
+            reasons = [_reason(record, column, answer) for record, answer in zip(window, predictions, strict=True)]
+            yield AnsweredWindow(window, predictions, reasons)
+    finally:
+        ahead.close()
+
+
+def window_sizes(done: int = 0) -> Iterator[int]:
+    """Yield the sizes of the windows that follow ``done`` rows."""
+    size, start = FIRST_WINDOW, 0
+    while True:
+        if start >= done:
+            yield size
+        start += size
+        size = min(size * GROWTH, LARGEST_WINDOW)
+
+
+def text_of(record: Record, column: str) -> str:
+    """Return a record's text; values that are no strings as they would be written."""
+    value: Any = record.cells.get(column)
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json_text(value)
+
+
+def _reason(record: Record, column: str, answer: Prediction) -> str | None:
+    if record.problem == "unreadable":
+        return record.problem
+    if column not in record.cells:
+        return MISSING
+    return answer.reason or record.problem

@@ -1,0 +1,112 @@
+"""``model.fast.onnx``: made from ``model.onnx`` and some texts, and kept only if it answers as that does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotions_cli.encoding import Encoder
+from emotions_cli.errors import FastFileRefused
+from emotions_cli.export.calibration import BATCH_TOKENS
+from emotions_cli.export.graph import Graph
+from emotions_cli.export.quantize import find_products, quantize
+from emotions_cli.labels import Task
+from emotions_cli.metrics.decisions import best_label, decision_margins, over_thresholds
+from emotions_cli.metrics.probabilities import probabilities
+from emotions_cli.models.bundle import FastFile, Manifest
+from emotions_cli.runtime.cpu import multiplies_int8
+from emotions_cli.runtime.session import OnnxModel
+
+Logits = NDArray[np.floating[Any]]
+
+# what the file has to reach on texts it was not made with
+LEAST_SAME_LABEL = 0.995
+LARGEST_SCORE_DIFFERENCE = 0.01
+# with more texts handed over, the file would hardly be faster
+MOST_HANDED_OVER = 0.35
+# a text is handed over when its decision is nearer than this many standard deviations of the integers' error
+SIGMAS = 5.0
+
+
+def write_fast_file(
+    source: Path, target: Path, encoder: Encoder, manifest: Manifest, *, calibration: Sequence[str], held_out: Sequence[str]
+) -> FastFile:
+    """Make the fast file of a bundle.
+
+    Args:
+        source: The fp32 ``.onnx`` file.
+        target: The file to write.
+        encoder: The bundle's.
+        manifest: Its labels, task, temperature, thresholds and probes.
+        calibration: Texts that fix the scales.
+        held_out: Other texts, on which the file has to agree.
+
+    Returns:
+        What the manifest says about the file.
+
+    Raises:
+        FastFileRefused: This CPU can't check it, the model has no products for it, or it does not agree well enough.
+    """
+    import onnx
+
+    if not multiplies_int8():
+        raise FastFileRefused("this CPU has no 8-bit products (VNNI or dot product) to check it with")
+    graph = Graph(onnx.load(str(source)))
+    if not find_products(graph):
+        raise FastFileRefused("the model has no matrix products that could be made faster")
+    small = quantize(graph, encoder, encoder.encode(list(calibration)))
+    model = small.to_model()
+    fast, exact = OnnxModel(model.SerializeToString()), OnnxModel(source)
+    tokens = encoder.encode(list(held_out))
+    found = agreement(
+        exact.logits_of(encoder, tokens, batch_tokens=BATCH_TOKENS),
+        fast.logits_of(encoder, tokens, batch_tokens=BATCH_TOKENS),
+        manifest,
+    )
+    refuse_unless_good(found)
+    onnx.save(model, str(target))
+    probes = encoder.encode([probe.text for probe in manifest.probes])
+    logits = fast.logits_of(encoder, probes, batch_tokens=BATCH_TOKENS)
+    scores = probabilities(logits, manifest.task, manifest.temperature)
+    return replace(found, probe_scores=tuple(tuple(row.tolist()) for row in scores))
+
+
+def agreement(exact_logits: Logits, fast_logits: Logits, manifest: Manifest) -> FastFile:
+    """Compare logits (texts, labels) of the fast file with those of fp32, and settle which texts are close calls."""
+    exact, fast = exact_logits.astype(np.float64), fast_logits.astype(np.float64)
+    margins = decision_margins(fast, manifest.task, manifest.temperature, manifest.thresholds)
+    noise = margins - decision_margins(exact, manifest.task, manifest.temperature, manifest.thresholds)
+    close_call = SIGMAS * float(np.sqrt((noise**2).mean()))
+    handed_over = margins < close_call
+    both = np.where(handed_over[:, None], exact, fast)
+    expected, scores = (probabilities(logits, manifest.task, manifest.temperature) for logits in (exact, both))
+    if manifest.task is Task.MULTI_LABEL:
+        thresholds = np.asarray(manifest.thresholds)
+        answers, expected_answers = over_thresholds(scores, thresholds), over_thresholds(expected, thresholds)
+        difference = np.abs(scores - expected).max(axis=1)
+    else:
+        answers, expected_answers = best_label(scores), best_label(expected)
+        difference = np.abs(scores - expected)[expected_answers]
+    return FastFile(
+        close_call=close_call,
+        texts=len(exact),
+        same_label=float((answers == expected_answers).all(axis=1).mean()),
+        score_difference=float(difference.mean()),
+        handed_over=float(handed_over.mean()),
+        probe_scores=(),
+    )
+
+
+def refuse_unless_good(found: FastFile) -> None:
+    """Raise :class:`FastFileRefused` with the figure that is not good enough."""
+    if not found.same_label >= LEAST_SAME_LABEL:
+        raise FastFileRefused(f"it gives the same label to {found.same_label:.2%} of texts only")
+    if not found.score_difference <= LARGEST_SCORE_DIFFERENCE:
+        raise FastFileRefused(f"its scores differ by {found.score_difference:.4f} in the mean")
+    if not found.handed_over <= MOST_HANDED_OVER:
+        raise FastFileRefused(f"{found.handed_over:.0%} of texts are too close to decide with 8-bit integers")
