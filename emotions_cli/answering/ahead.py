@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+SECONDS_TO_END = 2.0
 
 
 class ReadAhead(Generic[T]):
     """Takes items from an iterator in a thread of its own, up to some room, and hands them out in handfuls.
 
-    The thread is a daemon: one that waits for a pipe must not keep the process.
+    Close it in the end: a thread that is still inside native code when the interpreter ends would abort the process. Only one
+    that waits for a pipe is left to itself; it is a daemon, so that it does not keep the process.
 
     Args:
         items: What is taken; an exception it raises comes out of :meth:`take`.
@@ -28,7 +31,8 @@ class ReadAhead(Generic[T]):
         self._error: BaseException | None = None
         self._ended = False
         self._closed = False
-        threading.Thread(target=self._fill, name="read-ahead", daemon=True).start()
+        self._thread = threading.Thread(target=self._fill, name="read-ahead", daemon=True)
+        self._thread.start()
 
     def _fill(self) -> None:
         try:
@@ -59,7 +63,7 @@ class ReadAhead(Generic[T]):
         """
         wanted = min(most, self._room) if all_of_them else 1
         with self._changed:
-            self._changed.wait_for(lambda: len(self._waiting) >= wanted or self._ended)
+            self._changed.wait_for(lambda: len(self._waiting) >= wanted or self._ended or self._closed)
             if all_of_them and self._error is not None and len(self._waiting) < wanted:
                 raise self._error
             handful = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
@@ -69,13 +73,15 @@ class ReadAhead(Generic[T]):
         return handful
 
     def close(self) -> None:
-        """Let the thread end at its next item."""
+        """Let the thread end at its next item, and wait for that a moment."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        if self._thread is not threading.current_thread():
+            self._thread.join(SECONDS_TO_END)
 
 
-def one_ahead(items: Iterable[T]) -> Iterator[T]:
+def one_ahead(items: Iterable[T]) -> Generator[T]:
     """Yield items of which the next one is already being made in another thread."""
     ahead = ReadAhead(items, room=1)
     try:

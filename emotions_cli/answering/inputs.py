@@ -24,9 +24,11 @@ def open_files(paths: Sequence[Path], options: ReadOptions) -> Iterator[RowSourc
         if len(paths) == 1:
             yield first
             return
+        # rows that can't be read are counted and written down when they are read to be answered
+        glance = replace(options, reject=None)
         for path in paths[1:]:
             # before anything is answered: a file that does not fit must not be found after an hour
-            with open_rows(path, options) as other:
+            with open_rows(path, glance) as other:
                 _refuse_others(first, other)
         yield _Chain(first, paths[1:], options).source()
 

@@ -19,11 +19,13 @@ class Tally:
 
     Attributes:
         rows: All rows.
+        answered: Rows with a text to answer.
         emotions: How often each answer was given; ``(none)`` counts texts that a multi-label model gives no label.
         reasons: How often each reason.
     """
 
     rows: int = 0
+    answered: int = 0
     emotions: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -33,6 +35,7 @@ class Tally:
         self.reasons.update(reason for reason in window.reasons if reason is not None)
         for prediction in window.predictions:
             if prediction.reason != EMPTY:
+                self.answered += 1
                 self.emotions.update(prediction.labels or (NONE,))
 
     @property
@@ -47,9 +50,19 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {"rows": self.rows, "emotions": dict(self.emotions), "reasons": dict(self.reasons)}
+        return {
+            "rows": self.rows,
+            "answered": self.answered,
+            "emotions": dict(self.emotions),
+            "reasons": dict(self.reasons),
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Tally:
         """Read what :meth:`to_json` returned; nothing gives an empty tally."""
-        return cls(values.get("rows", 0), Counter(values.get("emotions", {})), Counter(values.get("reasons", {})))
+        return cls(
+            values.get("rows", 0),
+            values.get("answered", 0),
+            Counter(values.get("emotions", {})),
+            Counter(values.get("reasons", {})),
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +41,8 @@ class AnsweredWindow:
 
 def answer_records(
     records: Iterable[Record], classifier: Classifier, column: str, *, min_score: float, live: bool, done: int = 0
-) -> Iterator[AnsweredWindow]:
-    """Answer records in windows, in order.
+) -> Generator[AnsweredWindow]:
+    """Answer records in windows, in order. Close it when it is left before its end: it has threads.
 
     Args:
         records: The rows.
@@ -60,13 +61,11 @@ def answer_records(
                 return
             yield window, classifier.encode([text_of(record, column) for record in window])
 
-    try:
-        for window, texts in one_ahead(encoded()):
+    with closing(one_ahead(encoded())) as windows, closing(ahead):
+        for window, texts in windows:
             predictions = classifier.answer(texts, min_score=min_score)
             reasons = [_reason(record, column, answer) for record, answer in zip(window, predictions, strict=True)]
             yield AnsweredWindow(window, predictions, reasons)
-    finally:
-        ahead.close()
 
 
 def window_sizes(done: int = 0) -> Iterator[int]:

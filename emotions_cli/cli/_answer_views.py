@@ -82,13 +82,11 @@ def draw_summary(tally: Tally) -> None:
     from rich.markup import escape
 
     console = stdout_console() if sys.stdout.isatty() else stderr_console()
-    answered = tally.rows - tally.empty
     console.print(f"\n[bold]{tally.rows:,} texts[/]" + (f", {tally.empty:,} empty" if tally.empty else ""))
-    if not answered:
+    if not tally.answered:
         return
     width = max(len(label) for label in tally.emotions)
     most = max(tally.emotions.values())
     for label, count in tally.emotions.most_common():
-        console.print(
-            f"  {escape(label):<{width}}  {count:>{len(f'{most:,}')},}  {count / answered:6.1%}  [cyan]{bar(count / most)}[/]"
-        )
+        share = f"{count / tally.answered:6.1%}"
+        console.print(f"  {escape(label):<{width}}  {count:>{len(f'{most:,}')},}  {share}  [cyan]{bar(count / most)}[/]")

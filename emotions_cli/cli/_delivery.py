@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -85,7 +85,7 @@ class Delivery:
     rejects: Rejects
     summary: bool
 
-    def windows(self, *, live: bool, done: int = 0) -> Iterator[AnsweredWindow]:
+    def windows(self, *, live: bool, done: int = 0) -> Generator[AnsweredWindow]:
         """Answer the rows that are left."""
         records = self.source.records
         return answer_records(records, self.classifier, self.column, min_score=self.min_score, live=live, done=done)
@@ -176,29 +176,35 @@ def _parquet_to_stdout(job: Delivery, tally: Tally) -> None:
     """Parquet ends with a table of contents: it is made on the disk first."""
     from emotions_cli.streams.arrow import write_parquet
 
-    with storage_errors(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as chunks:
-        _to_stdout(job, tally, chunks)
-        chunks.seek(0)
+    with ExitStack() as stack:
+        with storage_errors(Path(tempfile.gettempdir())):
+            chunks = stack.enter_context(tempfile.TemporaryFile())
+            _to_stdout(job, tally, chunks)
         write_parquet(chunks, sys.stdout.buffer)
 
 
 def _to_terminal(job: Delivery, tally: Tally) -> None:
     table = AnswerTable(job.column, job.columns)
-    for window in job.windows(live=True):
-        tally.add(window)
-        alone = job.source.name == "arguments" and tally.rows == len(window.records) == 1
-        if alone and sys.stdout.isatty():
-            draw_bars(window.predictions[0], job.classifier.manifest)
-        else:
-            table.print(window)
+    with closing(job.windows(live=True)) as windows:
+        for window in windows:
+            tally.add(window)
+            alone = job.source.name == "arguments" and tally.rows == len(window.records) == 1
+            if alone and sys.stdout.isatty():
+                draw_bars(window.predictions[0], job.classifier.manifest)
+            else:
+                table.print(window)
 
 
 def _in_background(
-    windows: Iterator[AnsweredWindow], write: Callable[[AnsweredWindow], None], source: RowSource, *, rows: int = 0
+    windows: Generator[AnsweredWindow], write: Callable[[AnsweredWindow], None], source: RowSource, *, rows: int = 0
 ) -> None:
     """Write each window in a thread while the next one is computed."""
     before: Future[None] | None = None
-    with RowProgress(source, rows=rows) as progress, ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
+    with (
+        closing(windows),
+        RowProgress(source, rows=rows) as progress,
+        ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
+    ):
         for window in windows:
             if before is not None:
                 before.result()

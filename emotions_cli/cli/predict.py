@@ -201,7 +201,8 @@ def _open_input(inputs: list[str], options: ReadOptions, *, as_text: bool) -> It
             raise UsageError(f"--input-format {options.file_format} goes with a file or stdin.", "Leave it out for texts.")
         yield source_of_texts(inputs)
     else:
-        if sys.stdin.isatty() and not files:
+        # a process may be started without any standard input
+        if sys.stdin is None or (sys.stdin.isatty() and not files):
             raise UsageError("Nothing to predict.", 'Give texts or a file, or pipe them in: emotions predict "So happy for you!"')
         if sys.stdin is not sys.__stdin__:
             with read_stream(sys.stdin.buffer, options, "standard input") as source:
@@ -243,8 +244,11 @@ def _matches(pattern: str) -> list[Path]:
 def _character(delimiter: str | None) -> str | None:
     """Read ``\\t`` and ``tab`` as what they mean."""
     named = {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter)
-    if named is not None and len(named) != 1:
-        raise UsageError(f"--delimiter '{delimiter}' is not one character.", "For example: --delimiter ';' or --delimiter tab")
+    if named is not None and (len(named) != 1 or named in '"\r\n'):
+        raise UsageError(
+            f"--delimiter {delimiter!r} is not one character that can stand between cells.",
+            "For example: --delimiter ';' or --delimiter tab",
+        )
     return named
 
 

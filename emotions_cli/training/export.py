@@ -14,14 +14,14 @@ from typing import Any
 from emotions_cli import __version__
 from emotions_cli.data.dataset import Dataset
 from emotions_cli.encoding import CONFIG_FILE, Encoder
-from emotions_cli.errors import ModelError
+from emotions_cli.errors import ModelError, StorageError
 from emotions_cli.export.fast_file import write_fast_file
 from emotions_cli.export.onnx_file import export_onnx
 from emotions_cli.export.texts import texts_for_fast_file
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.metrics.decisions import DEFAULT_THRESHOLD
 from emotions_cli.metrics.probabilities import probabilities
-from emotions_cli.models.bundle import FAST_FILE, ONNX_FILE, Bundle, FastFile, Manifest, Probe, write_manifest
+from emotions_cli.models.bundle import FAST_FILE, MANIFEST_FILE, ONNX_FILE, Bundle, FastFile, Manifest, Probe, write_manifest
 from emotions_cli.streams.atomic import whole_directory
 from emotions_cli.training.base_models import WEIGHTS_FILE, BaseModel
 from emotions_cli.training.build import build_encoder, build_model, save_weights
@@ -92,8 +92,9 @@ def export_bundle(bundle: Bundle, output: Path, *, fast: bool, dataset: Dataset 
     Raises:
         FastFileRefused: The fast file does not answer as the model does; nothing is written.
         ModelError: The weights can't be loaded, or the exported file does not compute what the model does.
-        StorageError: The disk refuses.
+        StorageError: The output holds something that is no bundle, or the disk refuses.
     """
+    refuse_if_taken(output)
     manifest = bundle.manifest
     with whole_directory(output) as part:
         for name in manifest.files:
@@ -116,8 +117,9 @@ def export_foreign(base: BaseModel, output: Path, *, fast: bool, dataset: Datase
     Raises:
         FastFileRefused: The fast file does not answer as the model does; nothing is written.
         ModelError: It is no classifier, can't be loaded, or the exported file does not compute what the model does.
-        StorageError: The disk refuses.
+        StorageError: The output holds something that is no bundle, or the disk refuses.
     """
+    refuse_if_taken(output)
     labels, task, max_length = _answers_of(base)
     model, tokenizer = build_model(base, labels, task, max_length)
     model.eval()
@@ -140,20 +142,32 @@ def export_foreign(base: BaseModel, output: Path, *, fast: bool, dataset: Datase
     return manifest.fast
 
 
+def refuse_if_taken(output: Path) -> None:
+    """Raise unless a bundle may take this place: nothing is there, an empty folder, or a bundle.
+
+    Raises:
+        StorageError: Something else would be lost.
+    """
+    if output.exists() and not output.is_dir():
+        raise StorageError(f"'{output}' is a file, not a folder.", "Choose another --output.")
+    if output.exists() and any(output.iterdir()) and not (output / MANIFEST_FILE).exists():
+        raise StorageError(f"'{output}' is not empty, and no bundle.", "Choose another --output.")
+
+
 def _answers_of(base: BaseModel) -> tuple[LabelSet, Task, int]:
     """Read labels, task and longest input from a configuration."""
     try:
         config = json.loads((base.folder / CONFIG_FILE).read_text(encoding="utf-8"))
         tokenizer = json.loads((base.folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        named = config.get("id2label")
+        if not named or not any("Classification" in str(name) for name in config.get("architectures") or ()):
+            raise ModelError(f"'{base.name}' is no classifier: its configuration names no labels.", "Train one: emotions train")
+        labels = LabelSet(tuple(str(named[key]) for key in sorted(named, key=int)))
+        several = config.get("problem_type") == "multi_label_classification"
+        reads = int(config.get("max_position_embeddings") or LONGEST_INPUT)
+        if "roberta" in str(config.get("model_type")):
+            reads -= int(config.get("pad_token_id", 1)) + 1  # its positions start behind the padding id
+        longest = min(reads, LONGEST_INPUT, int(tokenizer.get("model_max_length") or LONGEST_INPUT))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"The configuration of '{base.name}' can't be read: {error}", "Fetch the model again.") from error
-    named = config.get("id2label")
-    if not named or not any("Classification" in str(name) for name in config.get("architectures") or ()):
-        raise ModelError(f"'{base.name}' is no classifier: its configuration names no labels.", "Train one: emotions train")
-    labels = LabelSet(tuple(str(named[key]) for key in sorted(named, key=int)))
-    several = config.get("problem_type") == "multi_label_classification"
-    reads = int(config.get("max_position_embeddings", LONGEST_INPUT))
-    if "roberta" in str(config.get("model_type")):
-        reads -= int(config.get("pad_token_id", 1)) + 1  # its positions start behind the padding id
-    longest = min(reads, LONGEST_INPUT, int(tokenizer.get("model_max_length") or LONGEST_INPUT))
     return labels, Task.MULTI_LABEL if several else Task.SINGLE_LABEL, longest
