@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -21,12 +21,17 @@ class ReadAhead(Generic[T]):
     Args:
         items: What is taken; an exception it raises comes out of :meth:`take`.
         room: Most items that wait.
+        weigh: Says how much an item weighs; by default nothing.
+        most_weight: What a handful may weigh, unless it is one item; twice as much may wait.
     """
 
-    def __init__(self, items: Iterable[T], *, room: int) -> None:
+    def __init__(self, items: Iterable[T], *, room: int, weigh: Callable[[T], int] = lambda _: 0, most_weight: int = 1) -> None:
         self._items = items
         self._room = room
-        self._waiting: deque[T] = deque()
+        self._weigh = weigh
+        self._most_weight = most_weight
+        self._waiting: deque[tuple[T, int]] = deque()
+        self._weight = 0
         self._changed = threading.Condition()
         self._error: BaseException | None = None
         self._ended = False
@@ -37,11 +42,13 @@ class ReadAhead(Generic[T]):
     def _fill(self) -> None:
         try:
             for item in self._items:
+                weight = self._weigh(item)
                 with self._changed:
-                    self._changed.wait_for(lambda: len(self._waiting) < self._room or self._closed)
+                    self._changed.wait_for(self._has_room)
                     if self._closed:
                         return
-                    self._waiting.append(item)
+                    self._waiting.append((item, weight))
+                    self._weight += weight
                     self._changed.notify_all()
         except BaseException as error:
             self._error = error
@@ -51,7 +58,7 @@ class ReadAhead(Generic[T]):
                 self._changed.notify_all()
 
     def take(self, most: int, *, all_of_them: bool) -> list[T]:
-        """Return up to ``most`` items, at least one; none at the end.
+        """Return up to ``most`` items of no more than the most weight, at least one; none at the end.
 
         Args:
             most: How many at most.
@@ -63,13 +70,32 @@ class ReadAhead(Generic[T]):
         """
         wanted = min(most, self._room) if all_of_them else 1
         with self._changed:
-            self._changed.wait_for(lambda: len(self._waiting) >= wanted or self._ended or self._closed)
-            if all_of_them and self._error is not None and len(self._waiting) < wanted:
+            self._changed.wait_for(lambda: self._holds(wanted) or self._ended or self._closed)
+            if all_of_them and self._error is not None and not self._holds(wanted):
                 raise self._error
-            handful = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            handful = self._pop(most)
             self._changed.notify_all()
             if not handful and self._error is not None:
                 raise self._error
+        return handful
+
+    def _has_room(self) -> bool:
+        return self._closed or (len(self._waiting) < self._room and self._weight < 2 * self._most_weight)
+
+    def _holds(self, wanted: int) -> bool:
+        return len(self._waiting) >= wanted or self._weight > self._most_weight
+
+    def _pop(self, most: int) -> list[T]:
+        handful: list[T] = []
+        weight = 0
+        while self._waiting and len(handful) < most:
+            item, own = self._waiting[0]
+            if handful and weight + own > self._most_weight:
+                break
+            handful.append(item)
+            weight += own
+            self._waiting.popleft()
+        self._weight -= weight
         return handful
 
     def close(self) -> None:

@@ -19,12 +19,14 @@ class Tally:
 
     Attributes:
         rows: All rows.
+        windows: All windows.
         answered: Rows with a text to answer.
         emotions: How often each answer was given; ``(none)`` counts texts that a multi-label model gives no label.
         reasons: How often each reason.
     """
 
     rows: int = 0
+    windows: int = 0
     answered: int = 0
     emotions: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -32,6 +34,7 @@ class Tally:
     def add(self, window: AnsweredWindow) -> None:
         """Count a window."""
         self.rows += len(window.records)
+        self.windows += 1
         self.reasons.update(reason for reason in window.reasons if reason is not None)
         for prediction in window.predictions:
             if prediction.reason != EMPTY:
@@ -52,6 +55,7 @@ class Tally:
         """Return plain values."""
         return {
             "rows": self.rows,
+            "windows": self.windows,
             "answered": self.answered,
             "emotions": dict(self.emotions),
             "reasons": dict(self.reasons),
@@ -62,6 +66,7 @@ class Tally:
         """Read what :meth:`to_json` returned; nothing gives an empty tally."""
         return cls(
             values.get("rows", 0),
+            values.get("windows", 0),
             values.get("answered", 0),
             Counter(values.get("emotions", {})),
             Counter(values.get("reasons", {})),

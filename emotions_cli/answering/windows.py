@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from emotions_cli.answering.ahead import ReadAhead, one_ahead
@@ -14,11 +15,13 @@ from emotions_cli.streams.jsonl import json_text
 from emotions_cli.streams.rows import Record
 
 # The first windows are small, so that the first rows are out soon; in large ones texts repeat, and are sorted by length
-# with less padding. They follow from the number of rows alone: an output that goes on after a stop is cut at the same places.
+# with less padding. They follow from the rows alone: an output that goes on after a stop is cut at the same places.
 FIRST_WINDOW = 64
 LARGEST_WINDOW = 4096
 GROWTH = 4
 READ_AHEAD_ROWS = 2 * LARGEST_WINDOW
+# rows may be a megabyte each
+WINDOW_CHARACTERS = 4_000_000
 
 MISSING = "missing"
 
@@ -40,7 +43,7 @@ class AnsweredWindow:
 
 
 def answer_records(
-    records: Iterable[Record], classifier: Classifier, column: str, *, min_score: float, live: bool, done: int = 0
+    records: Iterable[Record], classifier: Classifier, column: str, *, min_score: float, live: bool, windows_done: int = 0
 ) -> Generator[AnsweredWindow]:
     """Answer records in windows, in order. Close it when it is left before its end: it has threads.
 
@@ -50,12 +53,12 @@ def answer_records(
         column: Which column holds the text.
         min_score: Answers with a lower score become ``uncertain``.
         live: Answer what is there rather than wait for a whole window.
-        done: Rows that were answered before, by whole windows; ``records`` begin behind them.
+        windows_done: Windows that were answered before; ``records`` begin behind them.
     """
-    ahead = ReadAhead(records, room=READ_AHEAD_ROWS)
+    ahead = ReadAhead(records, room=READ_AHEAD_ROWS, weigh=_characters, most_weight=WINDOW_CHARACTERS)
 
     def encoded() -> Iterator[tuple[list[Record], EncodedTexts]]:
-        for size in window_sizes(done):
+        for size in islice(window_sizes(), windows_done, None):
             window = ahead.take(size, all_of_them=not live)
             if not window:
                 return
@@ -68,13 +71,11 @@ def answer_records(
             yield AnsweredWindow(window, predictions, reasons)
 
 
-def window_sizes(done: int = 0) -> Iterator[int]:
-    """Yield the sizes of the windows that follow ``done`` rows."""
-    size, start = FIRST_WINDOW, 0
+def window_sizes() -> Iterator[int]:
+    """Yield the most rows of each window."""
+    size = FIRST_WINDOW
     while True:
-        if start >= done:
-            yield size
-        start += size
+        yield size
         size = min(size * GROWTH, LARGEST_WINDOW)
 
 
@@ -84,6 +85,12 @@ def text_of(record: Record, column: str) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else json_text(value)
+
+
+def _characters(record: Record) -> int:
+    if record.raw is not None:
+        return len(record.raw)
+    return sum(len(value) for value in record.cells.values() if isinstance(value, str))
 
 
 def _reason(record: Record, column: str, answer: Prediction) -> str | None:

@@ -66,12 +66,13 @@ def draw_bars(prediction: Prediction, manifest: Manifest) -> None:
         console.print("[dim]The text is empty: there is nothing to answer.[/]")
         return
     thresholds = dict(zip(manifest.labels, manifest.thresholds or (), strict=False))
+    apart = len(set(thresholds.values())) > 1
     width = max(map(len, manifest.labels))
     answered = prediction.labels or (("uncertain",) if manifest.task is Task.SINGLE_LABEL else ())
     console.print(f"[bold]{escape(' + '.join(answered) or 'none')}[/]  [dim]{escape(prediction.text)}[/]\n", soft_wrap=True)
     for label, score in prediction.top(len(manifest.labels)):
         style = "bold cyan" if label in prediction.labels else "blue"
-        over = f" [dim](from {thresholds[label]:.2f})[/]" if thresholds else ""
+        over = f" [dim](from {thresholds[label]:.2f})[/]" if apart else ""
         console.print(f"  {escape(label):<{width}}  {score:5.3f}  [{style}]{bar(score)}[/]{over}")
     if prediction.cut_tokens:
         console.print(f"\n[dim]{prediction.cut_tokens:,} tokens at the end were not read.[/]")

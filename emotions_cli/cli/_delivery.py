@@ -86,9 +86,9 @@ class Delivery:
     summary: bool
 
     def windows(self, *, live: bool, done: int = 0) -> Generator[AnsweredWindow]:
-        """Answer the rows that are left."""
+        """Answer the rows that are left behind ``done`` windows."""
         records = self.source.records
-        return answer_records(records, self.classifier, self.column, min_score=self.min_score, live=live, done=done)
+        return answer_records(records, self.classifier, self.column, min_score=self.min_score, live=live, windows_done=done)
 
     def encoder(self) -> RowEncoder:
         """Return what turns answered rows into bytes."""
@@ -152,7 +152,7 @@ def _to_file(job: Delivery, output: Path, options: ReadOptions) -> Tally:
                 data = job.encoded(encoder, window)
                 out.commit(data, window.records, state=tally.to_json(), rejects_bytes=job.rejects.flush())
 
-            _in_background(job.windows(live=False, done=out.rows), write, job.source, rows=out.rows)
+            _in_background(job.windows(live=False, done=tally.windows), write, job.source, rows=out.rows)
             out.finish()
     return tally
 

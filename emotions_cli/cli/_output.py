@@ -22,8 +22,13 @@ def stdout_console() -> Console:
     """A console for tables on stdout."""
     from rich.console import Console
 
+    class StdoutConsole(Console):
+        def on_broken_pipe(self) -> None:
+            # rich would end the process with exit code 1: a reader that has seen enough is no error
+            raise BrokenPipeError
+
     # a pipe is as wide as its longest row: tables are cut to a terminal's width only on one
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    return StdoutConsole(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def stderr_console() -> Console:

@@ -144,6 +144,8 @@ def predict_command(
         raise UsageError("--resume goes on with a file.", "Name it with --output, as in the run that was stopped.")
     if rejects is not None and on_error is OnError.STOP:
         raise UsageError("--rejects collects rows that are passed over.", "Add --on-error skip, or keep.")
+    if rejects is not None:
+        _refuse_overwriting(rejects, [] if as_text else inputs or [], output)
     from emotions_cli.answering.columns import AnswerColumns
     from emotions_cli.cli._delivery import Delivery, Rejects, deliver
     from emotions_cli.data.columns import TEXT_NAMES, choose_column
@@ -230,6 +232,15 @@ def _files(argument: str) -> list[Path]:
     if looks_like_file(argument):
         raise DataError(f"File '{argument}' is not there.", "Check the path; if it is a text, say so with --text.")
     return []
+
+
+def _refuse_overwriting(rejects: Path, inputs: list[str], output: Path | None) -> None:
+    """Raise when the rejects would be written over what is read, or over the answers."""
+    if output is not None and output.resolve() == rejects.resolve():
+        raise UsageError(f"--rejects and --output are both '{output}'.", "Choose another file for the rejects.")
+    read = [path for argument in inputs for path in _files(argument) if path != Path("-")]
+    if rejects.is_file() and any(path.samefile(rejects) for path in read):
+        raise UsageError(f"--rejects '{rejects}' is one of the inputs.", "Choose another file for the rejects.")
 
 
 def _matches(pattern: str) -> list[Path]:

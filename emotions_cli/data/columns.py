@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from emotions_cli.errors import DataError, nearest
+from emotions_cli.streams.sniffing import TEXT_NAMES
 
-TEXT_NAMES = ("text", "sentence", "review", "comment", "content", "message", "body", "tweet", "utterance")
 LABEL_NAMES = ("label", "labels", "emotion", "emotions", "sentiment", "category", "target", "class")
 
 # what a label cell holds: the names, or None for a cell that says nothing
@@ -41,12 +41,12 @@ def choose_columns(columns: Sequence[str], name: str, text: str | None, label: s
 
 
 def choose_column(
-    columns: Sequence[str], name: str, wanted: str | None, customary: Sequence[str], role: str
+    columns: Sequence[str], name: str, wanted: str | None, customary: Sequence[str], role: str, *, only_one: bool = True
 ) -> tuple[str, str | None]:
     """Return the column for a role, and a note when it was guessed.
 
     A guess is a column with a customary name (any case) when there is exactly one, the role's own name when there are
-    several, or the only column there is.
+    several, or (with ``only_one``) the only column there is.
 
     Raises:
         DataError: The wanted column is not there, or a guess would be ambiguous.
@@ -61,7 +61,7 @@ def choose_column(
     exact = [column for column in likely if column.strip().lower() == role]
     if len(likely) > 1 and len(exact) == 1:
         likely = exact
-    if not likely and len(columns) == 1 and role == "text":
+    if not likely and only_one and len(columns) == 1 and role == "text":
         likely = list(columns)
     if len(likely) != 1:
         which = f"several could be it: {', '.join(likely)}" if likely else f"it has: {listed}"

@@ -25,10 +25,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         StorageError: The file can't be written.
     """
     with storage_errors(path):
-        path = path.resolve() if path.is_symlink() else path
         if path.exists() and not path.is_file() and not path.is_dir():
             yield path
             return
+        path = path.resolve() if path.is_symlink() else path
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)

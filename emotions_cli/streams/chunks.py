@@ -74,6 +74,8 @@ def text_encoding(name: str) -> str:
     """
     try:
         b"a".decode(name)
+        # some codecs, such as punycode, can't say which byte is at fault
+        b"\xff".decode(name, "replace")
     except UnicodeDecodeError:
         pass  # one byte is half a character of UTF-16
     except (LookupError, ValueError) as error:
@@ -97,18 +99,26 @@ class Transcoder:
         faults: The places of those bytes, in order.
     """
 
-    def __init__(self, chunks: Iterable[bytes], encoding: str) -> None:
+    def __init__(self, chunks: Iterable[bytes], encoding: str, name: str) -> None:
         self._chunks = chunks
+        self._name = name
+        self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._read = 0
         self.faults: deque[Fault] = deque()
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            if text := self._decoded(chunk, final=False):
+        try:
+            for chunk in self._chunks:
+                if text := self._decoded(chunk, final=False):
+                    yield text
+            if text := self._decoded(b"", final=True):
                 yield text
-        if text := self._decoded(b"", final=True):
-            yield text
+        except UnicodeError as error:  # no byte is at fault: a byte order mark is missing
+            raise DataError(
+                f"'{self._name}' is not {self._encoding}: {error}.",
+                "Without a byte order mark the order has a name: --encoding utf-16-le, or utf-16-be.",
+            ) from error
 
     def _decoded(self, data: bytes, *, final: bool) -> bytes:
         self._read += len(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -140,7 +139,9 @@ class DelimitedReader:
         for cells in self._reader():
             if lines.ended:
                 return
-            if len(cells) == width and lines.fault is None:
+            if len(texts) > 1 and _quote_is_astray(texts, self._delimiter):
+                yield self._literal(columns)
+            elif len(cells) == width and lines.fault is None:
                 self._number += 1
                 raw = texts[0] if len(texts) == 1 else "".join(texts)
                 yield Record(self._number, dict(zip(columns, cells, strict=True)), raw.rstrip("\r\n"))
@@ -154,6 +155,15 @@ class DelimitedReader:
                     problem = "undecodable"
                 yield self._mended(cells, columns, self._raw(), problem)
             lines.begin()
+
+    def _literal(self, columns: tuple[str, ...]) -> Record:
+        """Take a quote at the beginning of a cell for what it is, and read the lines that it had swallowed once more."""
+        self._number += 1
+        data, *others = self._lines.datas
+        text = self._lines.texts[0].rstrip("\r\n")
+        self._lines.put_back(others)
+        cells = next(csv.reader([text], delimiter=self._delimiter, quoting=csv.QUOTE_NONE), [])
+        return self._mended(cells, columns, text, None)
 
     def _mended(self, cells: list[str], columns: tuple[str, ...], raw: str, problem: Problem | None) -> Record:
         """Give a row as many cells as there are columns; a line with exactly these cells stands for it."""
@@ -181,7 +191,7 @@ class DelimitedReader:
                 f"'{self._lines.name}' line {self._lines.number} has {len(cells)} cells, its header {width}.",
                 'Put texts that hold the delimiter in double quotes ("...").',
             )
-        return [*cells[: width - 1], raw[_start_of(cells[: width - 1], raw, self._delimiter) :]]
+        return [*cells[: width - 1], raw[_start_of(width - 1, raw, self._delimiter) :]]
 
     def _reader(self) -> Iterator[list[str]]:
         return csv.reader(self._lines, delimiter=self._delimiter)
@@ -198,13 +208,22 @@ class DelimitedReader:
         return DataError(f"'{self._lines.name}' {place} (line {line}) opens a quote that is never closed.", _CLOSE_IT)
 
 
-def _start_of(before: list[str], raw: str, delimiter: str) -> int:
-    """Return where in a record the cell that follows ``before`` begins."""
-    at = -1
-    while before:
-        at = raw.index(delimiter, at + 1)
-        # a delimiter inside a quoted cell is part of that cell: what stands before it has other cells
-        cells = next(csv.reader(io.StringIO(raw[:at], newline=""), delimiter=delimiter), [""])
-        if cells == before:
-            return at + 1
-    return 0
+def _quote_is_astray(texts: Sequence[str], delimiter: str) -> bool:
+    """Say whether a quote that ends several lines further is followed by more of its cell: it was never meant to open one."""
+    try:
+        next(csv.reader(texts, delimiter=delimiter, strict=True), None)
+    except csv.Error:
+        return True
+    return False
+
+
+def _start_of(cell: int, raw: str, delimiter: str) -> int:
+    """Return where in a record the cell of that number, from 0, begins."""
+    at = 0
+    for _ in range(cell):
+        if raw.startswith('"', at):
+            at = raw.index('"', at + 1) + 1
+            while raw.startswith('"', at):  # a doubled quote is part of the cell
+                at = raw.index('"', at + 1) + 1
+        at = raw.index(delimiter, at) + 1
+    return at

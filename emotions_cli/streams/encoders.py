@@ -54,6 +54,7 @@ class _DelimitedEncoder:
         self._headless = source is not None and source.delimiter is not None and not source.header
         self._header_raw = source.header_raw if source is not None and self._appends else None
         self._old, self._new = list(source_columns), list(new_columns)
+        self._known = frozenset(source_columns) if source is not None and source.format is Format.JSONL else None
         self._writer = LineWriter(self._delimiter)
 
     def header(self) -> bytes:
@@ -66,6 +67,8 @@ class _DelimitedEncoder:
     def encode(self, records: Sequence[Record], answers: Sequence[Answer]) -> bytes:
         lines = []
         for record, answer in zip(records, answers, strict=True):
+            if self._known is not None:
+                refuse_new_fields(record, self._known)
             new = [cell_text(answer.get(column)) for column in self._new]
             if self._appends and record.raw is not None:
                 lines.append(self._appended(record.raw, new))
@@ -78,6 +81,15 @@ class _DelimitedEncoder:
             # an only cell that is empty would be a blank line, which is no row
             return raw or '""'
         return f"{raw}{self._delimiter}{self._writer.line(new)}"
+
+
+def refuse_new_fields(record: Record, known: frozenset[str]) -> None:
+    """Raise a :class:`DataError` when a row of JSON Lines has a field that would get no column and so be lost."""
+    if record.problem is None and not known.issuperset(record.cells):
+        new = next(key for key in record.cells if key not in known)
+        raise DataError(
+            f"Row {record.number} has a field '{new}', which the first row has not.", "Columns are fixed: write --format jsonl."
+        )
 
 
 def cell_text(value: Any) -> str:

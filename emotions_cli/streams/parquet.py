@@ -59,7 +59,7 @@ class _Batches:
                 for index, row in enumerate(rows):
                     self._read += 1
                     yield Record(self._read, dict(zip(columns, row, strict=True)), None, None, (batch, index))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"'{self._name}' is damaged: {error}", "Fetch or write the file again.") from error
 
 

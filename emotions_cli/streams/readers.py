@@ -24,14 +24,20 @@ from emotions_cli.streams.parquet import parquet_source
 from emotions_cli.streams.rows import Counts, OnError, ReadOptions, Record, Refusal, Row, RowSource
 from emotions_cli.streams.sniffing import (
     PARQUET_MAGIC,
+    TEXT_NAMES,
     may_begin_magic,
     sniff_compression,
     sniff_delimiter,
     sniff_dialect,
     sniff_format,
+    tells_format,
 )
 
 __all__ = ["OnError", "ReadOptions", "Record", "Row", "RowSource", "open_rows", "read_stream", "source_of_texts"]
+
+
+# compressions that people have, but that are not read
+FOREIGN_MAGICS = {b"BZh": "bzip2", b"PK\x03\x04": "zip (or a spreadsheet)", b"\xfd7zXZ\x00": "xz", b"7z\xbc\xaf": "7-Zip"}
 
 
 @contextmanager
@@ -70,6 +76,7 @@ def read_stream(stream: IO[bytes], options: ReadOptions | None = None, name: str
     start = _place(stream)
     raw = RawChunks(stream, name)
     packed = Lookahead(raw)
+    _refuse_foreign(packed.head(bool), name)
     compression = sniff_compression(packed.head(lambda head: not may_begin_magic(head)))
     plain = Lookahead(decompressed(packed, compression, name))
     file_format = options.file_format
@@ -95,13 +102,19 @@ def _text_source(plain: Lookahead, options: ReadOptions, name: str) -> RowSource
     refusal = Refusal(options, Counts())
     codec, chunks, faults = options.encoding, plain, None
     if not keeps_ascii(codec):
-        transcoder = Transcoder(plain, codec)
+        transcoder = Transcoder(plain, codec, name)
         codec, chunks, faults = "utf-8", Lookahead(transcoder), transcoder.faults
     file_format, delimiter = options.file_format, options.delimiter
-    head = chunks.head(_has_line) if file_format is None or file_format in DELIMITERS else b""
+    if file_format is None and (delimiter is not None or options.header is False):
+        # only cells have a delimiter, only columns a header
+        file_format = Format.TSV if delimiter == "\t" else Format.CSV
+    head = b""
     if file_format is None:
-        file_format = sniff_format(head, codec)
-        delimiter = delimiter or (sniff_delimiter(head, codec) if file_format in DELIMITERS else None)
+        head = chunks.head(lambda begun: tells_format(begun, codec, options.text_column))
+        file_format = sniff_format(head, codec, options.text_column)
+        delimiter = sniff_delimiter(head, codec, options.text_column) if file_format in DELIMITERS else None
+    elif file_format in DELIMITERS:
+        head = chunks.head(_has_line)
     lines = Lines(chunks, name, options.encoding, lone_returns=file_format in DELIMITERS, faults=faults)
     if file_format is Format.TEXT:
         source = RowSource(name, file_format, ("text",), text_records(lines, refusal), counts=refusal.counts)
@@ -112,6 +125,8 @@ def _text_source(plain: Lookahead, options: ReadOptions, name: str) -> RowSource
         dialect = sniff_dialect(first, file_format, delimiter, options.header, options.text_column)
         source = delimited_source(lines, file_format, dialect, refusal)
     source.notes = _notes(source, options)
+    if source.format is Format.TEXT and options.file_format is None and _may_be_table(head, codec):
+        source.notes.append(f"{source.name} is read as lines of text; if it is a table: --input-format csv")
     return source
 
 
@@ -124,9 +139,26 @@ def _notes(source: RowSource, options: ReadOptions) -> list[str]:
         notes.append(f"{source.name} looks like {source.format}" + (f" with {between}" if unusual else ""))
     elif unusual:
         notes.append(f"{source.name} has {between}")
+    if source.header and options.header is None and not any(c.strip().lower() in TEXT_NAMES for c in source.columns):
+        notes.append(
+            f"the first row of {source.name} is taken for its header ({', '.join(source.columns)[:60]}); else --no-header"
+        )
     if source.delimiter is not None and not source.header and options.header is None:
         notes.append(f"{source.name} has no header: its columns are named 1 to {len(source.columns)}")
     return notes
+
+
+def _refuse_foreign(head: bytes, name: str) -> None:
+    kind = next((kind for magic, kind in FOREIGN_MAGICS.items() if head.startswith(magic)), None)
+    if kind is not None:
+        raise DataError(f"'{name}' is packed with {kind}, which is not read.", "Unpack it first; gzip and Zstandard are read.")
+
+
+def _may_be_table(head: bytes, codec: str) -> bool:
+    """Say whether every line has as many commas, semicolons, tabs or bars as the first, and there are several."""
+    lines = [line for line in head.decode(codec, "replace").splitlines()[:-1] if line.strip()]
+    counts = ({line.count(mark) for line in lines} for mark in ",;\t|")
+    return len(lines) > 1 and any(len(found) == 1 and found != {0} for found in counts)
 
 
 def _has_line(head: bytes) -> bool:

@@ -56,7 +56,9 @@ class ResumableFile:
 
     def __init__(self, path: Path, *, request: Mapping[str, Any], resume: bool, parquet: bool, compression: Compression) -> None:
         """Open the part; see :meth:`open`."""
-        self._target = path.resolve() if path.is_symlink() else path
+        # /dev/stdout is a link to something that has no path
+        device = path.exists() and not path.is_file()
+        self._target = path.resolve() if path.is_symlink() and not device else path
         self._parquet = parquet
         # Parquet is compressed inside, and its chunks have to be read again
         self._compression = Compression.NONE if parquet else compression
@@ -163,8 +165,7 @@ class ResumableFile:
         """
         for record in records:
             self._digest.update(record)
-        self._journal.rows += len(records)
-        self._append(data, dict(state or {}), rejects_bytes)
+        self._append(data, dict(state or {}), rejects_bytes, rows=len(records))
 
     def finish(self) -> None:
         """Put the output in its place and remove what was needed to resume it.
@@ -207,6 +208,7 @@ class ResumableFile:
             if resume:
                 self._take_up(file)
             if not self.resumed:
+                self._note_lost(resume=resume)
                 # in this order no journal ever speaks of bytes that are gone
                 self._journal_path.unlink(missing_ok=True)
             file.truncate(self._journal.bytes)
@@ -227,12 +229,20 @@ class ResumableFile:
         self._journal = journal
         self.resumed = True
 
-    def _append(self, data: bytes, state: dict[str, Any], rejects_bytes: int) -> None:
+    def _note_lost(self, *, resume: bool) -> None:
+        journal, _ = read_journal(self._journal_path)
+        if journal is not None and journal.rows and not resume:
+            self.notes.append(
+                f"starting over: {journal.rows:,} answered rows of a run that was stopped are dropped (--resume keeps them)"
+            )
+
+    def _append(self, data: bytes, state: dict[str, Any], rejects_bytes: int, *, rows: int = 0) -> None:
         with storage_errors(self._target):
             packed = compress(data, self._compression)
             self._file.write(packed)
             self._file.flush()
             self._journal.bytes += len(packed)
+            self._journal.rows += rows
             self._journal.state = state
             self._journal.rejects_bytes = rejects_bytes
             self._journal.input = self._digest.hexdigest()

@@ -13,16 +13,35 @@ from emotions_cli.streams.formats import DELIMITERS, Compression, Format
 
 PARQUET_MAGIC = b"PAR1"
 # names that a column of texts customarily has
-TEXT_NAMES = frozenset({"text", "sentence", "review", "comment", "content", "message", "body", "tweet", "utterance"})
+TEXT_NAMES = (
+    *(
+        "text",
+        "sentence",
+        "review",
+        "comment",
+        "content",
+        "message",
+        "body",
+        "tweet",
+        "utterance",
+        "feedback",
+        "verbatim",
+        "post",
+    ),
+    *("review_text", "comment_text", "comments", "description"),
+)
 
 _MAGICS = {b"\x1f\x8b\x08": Compression.GZIP, b"\x28\xb5\x2f\xfd": Compression.ZSTD}
 _CANDIDATES = (",", ";", "\t", "|")
 _RECORDS = 200  # so many say enough
 _AGREEING = 3  # records below a header without a customary name
+_MOSTLY = 0.5  # share of records of the header's width, when that has a customary name: rows may be ragged
 
 _BEGUN_OBJECT = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:')
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?%?")
-_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ][\d:.,]+(Z|[+-]\d\d:?\d\d)?)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+_DATE = re.compile(
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ][\d:.,]+( ?[AaPp][Mm])?(Z|[+-]\d\d:?\d\d)?)?"
+)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 # what sets an identifier apart from a word: user_id, createdAt, Q2
 _MARKED = re.compile(r"_|[a-z][A-Z]|[A-Za-z]\d")
@@ -45,26 +64,46 @@ def may_begin_magic(head: bytes) -> bool:
     return any(len(head) < len(magic) and magic.startswith(head) for magic in (*_MAGICS, PARQUET_MAGIC))
 
 
-def sniff_format(head: bytes, encoding: str = "utf-8") -> Format:
+def tells_format(head: bytes, encoding: str = "utf-8", text_column: str | None = None) -> bool:
+    """Say whether the first bytes of a pipe are enough for :func:`sniff_format`: a line, or some more behind what may be a header."""
+    text = head.decode(encoding, "replace").removeprefix("\ufeff")
+    lines = text.splitlines(keepends=True)
+    if not lines or not lines[0].endswith(("\n", "\r")):
+        return False
+    if len(lines) > _AGREEING + 1:
+        return True
+    headers = (_records(lines[:1], delimiter) for delimiter in _CANDIDATES)
+    return not any(
+        records and len(records[0]) > 1 and all(map(_is_name, records[0])) and not _has_text_name(records[0], text_column)
+        for records in headers
+    )
+
+
+def sniff_format(head: bytes, encoding: str = "utf-8", text_column: str | None = None) -> Format:
     """Name the format by the first bytes; CSV and TSV only when it is sure, else text.
 
     A record that the end of the bytes cuts off counts neither for nor against a format.
+
+    Args:
+        head: The bytes.
+        encoding: How they are decoded.
+        text_column: The column that will be asked for: a first row that holds it is a header.
     """
     if head.startswith(PARQUET_MAGIC):
         return Format.PARQUET
     text = head.decode(encoding, "replace").removeprefix("\ufeff")
     if _begins_with_object(text):
         return Format.JSONL
-    delimiter = sniff_delimiter(head, encoding)
+    delimiter = sniff_delimiter(head, encoding, text_column)
     if delimiter is not None:
         return Format.TSV if delimiter == "\t" else Format.CSV
     return Format.CSV if _is_quoted_column(text) else Format.TEXT
 
 
-def sniff_delimiter(head: bytes, encoding: str = "utf-8") -> str | None:
+def sniff_delimiter(head: bytes, encoding: str = "utf-8", text_column: str | None = None) -> str | None:
     """Return the delimiter that makes :func:`sniff_format` sure of CSV or TSV."""
     text = head.decode(encoding, "replace").removeprefix("\ufeff")
-    return next((delimiter for delimiter in _CANDIDATES if _is_surely_delimited(text, delimiter)), None)
+    return next((delimiter for delimiter in _CANDIDATES if _is_surely_delimited(text, delimiter, text_column)), None)
 
 
 def sniff_dialect(
@@ -118,10 +157,14 @@ def _has_header(records: Sequence[Sequence[str]], text_column: str | None) -> bo
     if not records:
         return True
     first = records[0]
-    if text_column in first or any(cell.strip().lower() in TEXT_NAMES for cell in first):
+    if _has_text_name(first, text_column):
         return True
     named = first[1:] if _has_index(records) else first
     return len(set(first)) == len(first) and not any(_is_no_name(cell) for cell in named)
+
+
+def _has_text_name(cells: Sequence[str], text_column: str | None) -> bool:
+    return text_column in cells or any(cell.strip().lower() in TEXT_NAMES for cell in cells)
 
 
 def _is_no_name(cell: str) -> bool:
@@ -151,21 +194,23 @@ def _begins_with_object(text: str) -> bool:
         return not end and _BEGUN_OBJECT.match(first) is not None
 
 
-def _is_surely_delimited(text: str, delimiter: str) -> bool:
+def _is_surely_delimited(text: str, delimiter: str, text_column: str | None) -> bool:
     records = _records(list(io.StringIO(text, newline="")), delimiter)
     if not records:
         return False
     header, *rows = records
     if rows and len(rows[-1]) < len(header) and _may_be_cut_off(text, rows[-1]):
         rows.pop()
-    if len(header) < 2 or any(len(row) != len(header) for row in rows):
-        return False
     named = header[1:] if _has_index(records) else header
-    if len(set(header)) < len(header) or not all(_is_name(cell) for cell in named):
+    if len(header) < 2 or len(set(header)) < len(header) or not all(_is_name(cell) for cell in named):
         return False
-    if any(cell.strip().lower() in TEXT_NAMES for cell in header):
-        return True
-    return len(rows) >= _AGREEING and (_are_identifiers(named) or _has_numbers_below(rows))
+    agreeing = sum(len(row) == len(header) for row in rows)
+    if _has_text_name(header, text_column):
+        return agreeing >= _MOSTLY * len(rows)
+    if agreeing < len(rows):
+        return False
+    quoted = any(delimiter in cell for row in rows for cell in row)
+    return quoted or (len(rows) >= _AGREEING and (_are_identifiers(named) or _has_numbers_below(rows)))
 
 
 def _may_be_cut_off(text: str, last: Sequence[str]) -> bool:
