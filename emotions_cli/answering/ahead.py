@@ -9,7 +9,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-SECONDS_TO_END = 2.0
+# how long a thread that is closed is waited for: one that computes ends soon, one that waits for a pipe may never
+SECONDS_TO_END = 5.0
+SECONDS_FOR_A_PIPE = 0.2
 
 
 class ReadAhead(Generic[T]):
@@ -23,13 +25,23 @@ class ReadAhead(Generic[T]):
         room: Most items that wait.
         weigh: Says how much an item weighs; by default nothing.
         most_weight: What a handful may weigh, unless it is one item; twice as much may wait.
+        seconds_to_end: How long :meth:`close` waits for the thread.
     """
 
-    def __init__(self, items: Iterable[T], *, room: int, weigh: Callable[[T], int] = lambda _: 0, most_weight: int = 1) -> None:
+    def __init__(
+        self,
+        items: Iterable[T],
+        *,
+        room: int,
+        weigh: Callable[[T], int] = lambda _: 0,
+        most_weight: int = 1,
+        seconds_to_end: float = SECONDS_TO_END,
+    ) -> None:
         self._items = items
         self._room = room
         self._weigh = weigh
         self._most_weight = most_weight
+        self._seconds_to_end = seconds_to_end
         self._waiting: deque[tuple[T, int]] = deque()
         self._weight = 0
         self._changed = threading.Condition()
@@ -104,7 +116,7 @@ class ReadAhead(Generic[T]):
             self._closed = True
             self._changed.notify_all()
         if self._thread is not threading.current_thread():
-            self._thread.join(SECONDS_TO_END)
+            self._thread.join(self._seconds_to_end)
 
 
 def one_ahead(items: Iterable[T]) -> Generator[T]:

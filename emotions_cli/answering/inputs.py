@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from emotions_cli.errors import DataError
+from emotions_cli.streams.formats import Format
 from emotions_cli.streams.readers import ReadOptions, open_rows
 from emotions_cli.streams.rows import Counts, Record, RowSource
 
@@ -26,7 +27,8 @@ def open_files(paths: Sequence[Path], options: ReadOptions) -> Iterator[RowSourc
             return
         # rows that can't be read are counted and written down when they are read to be answered
         glance = replace(options, reject=None)
-        for path in paths[1:]:
+        # a pipe can be read only once: what it holds is seen when its turn comes
+        for path in filter(Path.is_file, paths[1:]):
             # before anything is answered: a file that does not fit must not be found after an hour
             with open_rows(path, glance) as other:
                 _refuse_others(first, other)
@@ -81,6 +83,8 @@ class _Chain:
 
 
 def _refuse_others(first: RowSource, other: RowSource) -> None:
+    if first.format is other.format is Format.JSONL:
+        return  # rows of JSON Lines need not have the same fields
     if set(first.columns) != set(other.columns):
         apart = sorted(set(first.columns) ^ set(other.columns))
         raise DataError(

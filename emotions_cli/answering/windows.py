@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from emotions_cli.answering.ahead import ReadAhead, one_ahead
+from emotions_cli.answering.ahead import SECONDS_FOR_A_PIPE, ReadAhead, one_ahead
 from emotions_cli.inference import Classifier, Prediction
 from emotions_cli.inference.classifier import EncodedTexts
 from emotions_cli.streams.jsonl import json_text
@@ -55,7 +55,9 @@ def answer_records(
         live: Answer what is there rather than wait for a whole window.
         windows_done: Windows that were answered before; ``records`` begin behind them.
     """
-    ahead = ReadAhead(records, room=READ_AHEAD_ROWS, weigh=_characters, most_weight=WINDOW_CHARACTERS)
+    ahead = ReadAhead(
+        records, room=READ_AHEAD_ROWS, weigh=_characters, most_weight=WINDOW_CHARACTERS, seconds_to_end=SECONDS_FOR_A_PIPE
+    )
 
     def encoded() -> Iterator[tuple[list[Record], EncodedTexts]]:
         for size in islice(window_sizes(), windows_done, None):
@@ -84,6 +86,9 @@ def text_of(record: Record, column: str) -> str:
     value: Any = record.cells.get(column)
     if isinstance(value, str):
         return value
+    if isinstance(value, bytes):
+        # Parquet of other systems has texts without saying that they are
+        return value.decode("utf-8", "replace")
     return "" if value is None else json_text(value)
 
 

@@ -34,7 +34,9 @@ class AnswerTable:
         """Draw a window."""
         from rich.markup import escape
 
-        table = plain_table("emotion", ">score", *(["scores"] if self._shown else []), *self._reason(), escape(self._column))
+        table = plain_table(
+            "emotion", ">score", *(["scores"] if self._shown else []), *self._reason(), escape(visible(self._column))
+        )
         table.show_header = not self._begun
         table.columns[0].min_width = max(map(len, (*self._columns.labels, "uncertain", "emotion")))
         table.columns[1].min_width = 5
@@ -44,7 +46,9 @@ class AnswerTable:
             score = f"{prediction.score:.3f}" if prediction.text.strip() else ""
             scores = ", ".join(f"{label} {value:.3f}" for label, value in prediction.top(self._shown))
             further = [escape(scores)] if self._shown else []
-            table.add_row(emotion, score, *further, *([reason or ""] if self._columns.reasons else []), escape(prediction.text))
+            table.add_row(
+                emotion, score, *further, *([reason or ""] if self._columns.reasons else []), escape(visible(prediction.text))
+            )
             longest = max(longest, len(prediction.text) + len(scores))
         console = stdout_console()
         if not sys.stdout.isatty():
@@ -55,6 +59,11 @@ class AnswerTable:
 
     def _reason(self) -> list[str]:
         return ["reason"] if self._columns.reasons else []
+
+
+def visible(text: str) -> str:
+    """Return a text without what would command the terminal rather than be shown on it."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 
 def draw_bars(prediction: Prediction, manifest: Manifest) -> None:
@@ -69,7 +78,9 @@ def draw_bars(prediction: Prediction, manifest: Manifest) -> None:
     apart = len(set(thresholds.values())) > 1
     width = max(map(len, manifest.labels))
     answered = prediction.labels or (("uncertain",) if manifest.task is Task.SINGLE_LABEL else ())
-    console.print(f"[bold]{escape(' + '.join(answered) or 'none')}[/]  [dim]{escape(prediction.text)}[/]\n", soft_wrap=True)
+    console.print(
+        f"[bold]{escape(' + '.join(answered) or 'none')}[/]  [dim]{escape(visible(prediction.text))}[/]\n", soft_wrap=True
+    )
     for label, score in prediction.top(len(manifest.labels)):
         style = "bold cyan" if label in prediction.labels else "blue"
         over = f" [dim](from {thresholds[label]:.2f})[/]" if apart else ""

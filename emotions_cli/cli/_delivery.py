@@ -152,7 +152,7 @@ def _to_file(job: Delivery, output: Path, options: ReadOptions) -> Tally:
                 data = job.encoded(encoder, window)
                 out.commit(data, window.records, state=tally.to_json(), rejects_bytes=job.rejects.flush())
 
-            _in_background(job.windows(live=False, done=tally.windows), write, job.source, rows=out.rows)
+            _in_background(job, write, live=False, done=(tally.windows, out.rows))
             out.finish()
     return tally
 
@@ -169,7 +169,7 @@ def _to_stdout(job: Delivery, tally: Tally, stream: IO[bytes]) -> None:
         put(job.encoded(encoder, window))
 
     put(encoder.header())
-    _in_background(job.windows(live=True), write, job.source)
+    _in_background(job, write, live=True)
 
 
 def _parquet_to_stdout(job: Delivery, tally: Tally) -> None:
@@ -195,14 +195,12 @@ def _to_terminal(job: Delivery, tally: Tally) -> None:
                 table.print(window)
 
 
-def _in_background(
-    windows: Generator[AnsweredWindow], write: Callable[[AnsweredWindow], None], source: RowSource, *, rows: int = 0
-) -> None:
-    """Write each window in a thread while the next one is computed."""
+def _in_background(job: Delivery, write: Callable[[AnsweredWindow], None], *, live: bool, done: tuple[int, int] = (0, 0)) -> None:
+    """Write each window in a thread while the next one is computed; ``done`` are windows and rows of an earlier run."""
     before: Future[None] | None = None
     with (
-        closing(windows),
-        RowProgress(source, rows=rows) as progress,
+        RowProgress(job.source, rows=done[1], to_stdout=job.output is None) as progress,
+        closing(job.windows(live=live, done=done[0])) as windows,
         ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
     ):
         for window in windows:
@@ -244,7 +242,7 @@ class _Terminated(BaseException):
 
 
 def _request(job: Delivery, options: ReadOptions) -> dict[str, Any]:
-    """Return what decides over the output's bytes, beside the input's content."""
+    """Return what decides over the output's bytes, beside the rows, of which the output keeps a digest of its own."""
     manifest = job.classifier.manifest
     return {
         "version": __version__,
@@ -257,7 +255,6 @@ def _request(job: Delivery, options: ReadOptions) -> dict[str, Any]:
         "min score": job.min_score,
         "format": str(job.file_format),
         "encoding": options.encoding,
-        "on error": options.on_error.value,
     }
 
 

@@ -6,24 +6,29 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
-    from emotions_cli.streams.rows import RowSource
+    from emotions_cli.streams.rows import Record, RowSource
 
 
 class RowProgress:
-    """A live line on stderr, drawn when that is a terminal and stdout is not.
+    """A live line on stderr, drawn when that is a terminal to which no answers go.
 
     Args:
         source: Knows how many of its bytes were read.
         rows: Rows done by an earlier run.
+        to_stdout: Whether the answers go to stdout.
     """
 
-    def __init__(self, source: RowSource, *, rows: int = 0) -> None:
+    def __init__(self, source: RowSource, *, rows: int = 0, to_stdout: bool = True) -> None:
         self._source = source
+        self._before = rows
         self._rows = rows
+        self._read = rows
         self._bar: Any = None
-        if sys.stderr.isatty() and not sys.stdout.isatty():
+        source.records = self._counted(source.records)
+        if sys.stderr.isatty() and not (to_stdout and sys.stdout.isatty()):
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
             from emotions_cli.cli._output import stderr_console
@@ -48,5 +53,11 @@ class RowProgress:
         self._rows += rows
         if self._bar is not None:
             seconds = self._bar.tasks[self._task].elapsed or 1e-9
-            done = self._source.position() if self._source.size is not None else None
-            self._bar.update(self._task, completed=done, rows=self._rows, speed=self._rows / seconds)
+            # rows are read ahead of the answers: of the bytes as many count as of the rows
+            done = self._source.position() * self._rows / max(self._read, 1) if self._source.size is not None else None
+            self._bar.update(self._task, completed=done, rows=self._rows, speed=(self._rows - self._before) / seconds)
+
+    def _counted(self, records: Iterator[Record]) -> Iterator[Record]:
+        for record in records:
+            self._read += 1
+            yield record

@@ -140,6 +140,8 @@ def predict_command(
     resolved = resolve_settings(settings, assignments, inference=choices).settings
     inference = resolved.inference
     require_model(inference.model)
+    if sys.stdout is None and output is None:
+        raise UsageError("Standard output is closed.", "Open it, or write to a file: --output answers.csv")
     if resume and output is None:
         raise UsageError("--resume goes on with a file.", "Name it with --output, as in the run that was stopped.")
     if rejects is not None and on_error is OnError.STOP:
@@ -148,16 +150,20 @@ def predict_command(
         _refuse_overwriting(rejects, [] if as_text else inputs or [], output)
     from emotions_cli.answering.columns import AnswerColumns
     from emotions_cli.cli._delivery import Delivery, Rejects, deliver
-    from emotions_cli.data.columns import TEXT_NAMES, choose_column
+    from emotions_cli.data.columns import choose_column
     from emotions_cli.labels import Task
     from emotions_cli.streams.rows import ReadOptions
+    from emotions_cli.streams.sniffing import TEXT_NAMES
 
     collected = Rejects(rejects)
     options = ReadOptions(
         input_format, encoding, _character(delimiter), False if no_header else None, text_column, on_error, collected.write
     )
     with _open_input(inputs or [], options, as_text=as_text) as source:
-        column, note = choose_column(source.columns, source.name, _by_number(text_column, source), TEXT_NAMES, "text")
+        wanted = _by_number(text_column, source)
+        # rows of JSON Lines may have other fields than the first one
+        only_one = source.format is not Format.JSONL
+        column, note = choose_column(source.columns, source.name, wanted, TEXT_NAMES, "text", only_one=only_one)
         say(source.notes)
         if note and source.format is not Format.TEXT:
             say([note])
@@ -293,7 +299,7 @@ def _output_format(wanted: OutputFormat | None, output: Path | None, input_forma
 
 
 def _refuse_taken(columns: AnswerColumns, source: RowSource) -> None:
-    taken = [name for name in columns.names if name in source.columns]
+    taken = [name for name in columns.names if name in source.columns or columns.names.count(name) > 1]
     if taken:
         raise DataError(
             f"'{source.name}' already has a column '{taken[0]}'.", "Name the new ones apart, for example --prefix new_"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
@@ -62,6 +63,7 @@ class HandingOver:
         self._fast = fast
         self._open_exact = exact
         self._exact: Backend | None = None
+        self._opening = threading.Lock()
         self._margins = margins
         self._close_call = close_call
 
@@ -70,9 +72,9 @@ class HandingOver:
         logits = self._fast.logits_of(encoder, tokens, batch_tokens=batch_tokens)
         (close,) = np.nonzero(self._margins(logits.astype(np.float64)) < self._close_call)
         if len(close):
-            if self._exact is None:
-                self._exact = self._open_exact()
-            logits[close] = self._exact.logits_of(encoder, [tokens[i] for i in close.tolist()], batch_tokens=batch_tokens)
+            with self._opening:
+                exact = self._exact = self._exact or self._open_exact()
+            logits[close] = exact.logits_of(encoder, [tokens[i] for i in close.tolist()], batch_tokens=batch_tokens)
         return logits
 
 

@@ -102,7 +102,12 @@ class Classifier:
         Raises:
             ModelError: There is no such model, it can't be opened, or not in this precision.
             BundleCorrupt: A file has changed, or a probe is answered differently.
+            ValueError: No such precision or way with long texts, no room in a batch, or less than no threads.
         """
+        if batch_tokens < 1 or threads < 0:
+            raise ValueError(
+                f"batch_tokens is {batch_tokens} and threads {threads}: there is at least 1 token, and 0 threads means all"
+            )
         bundle = open_model(reference, verify=False)
         manifest = bundle.manifest
         _check_complete(bundle)

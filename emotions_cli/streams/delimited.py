@@ -159,9 +159,8 @@ class DelimitedReader:
     def _literal(self, columns: tuple[str, ...]) -> Record:
         """Take a quote at the beginning of a cell for what it is, and read the lines that it had swallowed once more."""
         self._number += 1
-        data, *others = self._lines.datas
         text = self._lines.texts[0].rstrip("\r\n")
-        self._lines.put_back(others)
+        self._lines.put_back(list(self._lines.datas)[1:])
         cells = next(csv.reader([text], delimiter=self._delimiter, quoting=csv.QUOTE_NONE), [])
         return self._mended(cells, columns, text, None)
 

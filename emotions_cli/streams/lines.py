@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -52,6 +51,7 @@ class Lines:
         self._codec = encoding if faults is None else "utf-8"
         split = _split_universal if lone_returns else _split_newlines
         self._source: Iterator[bytes] = split(chunks, name)
+        self._returned: deque[bytes] = deque()
         self._offset = 0
         self._drop_bom()
         self._start = self._offset
@@ -63,7 +63,10 @@ class Lines:
 
     def __iter__(self) -> Iterator[str]:
         codec, texts, datas = self._codec, self.texts, self.datas
-        for data in self._source:
+        while True:
+            data = self._returned.popleft() if self._returned else next(self._source, None)
+            if data is None:
+                break
             self.number += 1
             try:
                 text = data.decode(codec)
@@ -85,8 +88,8 @@ class Lines:
         self._start = self._offset
 
     def put_back(self, datas: Sequence[bytes]) -> None:
-        """Let the last lines handed out come once more from the next iterator."""
-        self._source = itertools.chain(datas, self._source)
+        """Let the last lines handed out come once more; when the input had ended, from the next iterator."""
+        self._returned.extendleft(reversed(datas))
         self._offset -= sum(map(len, datas))
         self.number -= len(datas)
         self.ended = False
@@ -122,7 +125,7 @@ class Lines:
             first = first[len(BOM) :]
             self._offset = len(BOM)
         if first:
-            self._source = itertools.chain([first], self._source)
+            self._returned.append(first)
 
 
 def without_end(line: str) -> str:

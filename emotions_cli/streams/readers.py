@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -139,7 +139,7 @@ def _notes(source: RowSource, options: ReadOptions) -> list[str]:
         notes.append(f"{source.name} looks like {source.format}" + (f" with {between}" if unusual else ""))
     elif unusual:
         notes.append(f"{source.name} has {between}")
-    if source.header and options.header is None and not any(c.strip().lower() in TEXT_NAMES for c in source.columns):
+    if source.header and options.header is None and _may_be_row(source.columns, options.text_column):
         notes.append(
             f"the first row of {source.name} is taken for its header ({', '.join(source.columns)[:60]}); else --no-header"
         )
@@ -154,9 +154,16 @@ def _refuse_foreign(head: bytes, name: str) -> None:
         raise DataError(f"'{name}' is packed with {kind}, which is not read.", "Unpack it first; gzip and Zstandard are read.")
 
 
+def _may_be_row(columns: Sequence[str], text_column: str | None) -> bool:
+    """Say whether what was taken for a header might be a first row: names seldom have spaces, texts do."""
+    named = text_column in columns or any(column.strip().lower() in TEXT_NAMES for column in columns)
+    return not named and any(" " in column.strip() for column in columns)
+
+
 def _may_be_table(head: bytes, codec: str) -> bool:
     """Say whether every line has as many commas, semicolons, tabs or bars as the first, and there are several."""
-    lines = [line for line in head.decode(codec, "replace").splitlines()[:-1] if line.strip()]
+    whole, _, _ = head.decode(codec, "replace").rpartition("\n")
+    lines = [line for line in whole.splitlines() if line.strip()]
     counts = ({line.count(mark) for line in lines} for mark in ",;\t|")
     return len(lines) > 1 and any(len(found) == 1 and found != {0} for found in counts)
 

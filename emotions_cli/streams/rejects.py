@@ -37,6 +37,11 @@ class RejectsFile:
             StorageError: It can't be written.
         """
         with storage_errors(path):
+            if path.exists() and not path.is_file():
+                # a device or a pipe has no beginning to go back to
+                with path.open("wb") as stream:
+                    yield cls(stream, path, 0)
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b") as stream:
                 # a shorter one is not the one that was written
@@ -65,5 +70,6 @@ class RejectsFile:
         """
         with storage_errors(self._path):
             self._stream.flush()
-            os.fsync(self._stream.fileno())
+            if self._path.is_file():
+                os.fsync(self._stream.fileno())
         return self.length

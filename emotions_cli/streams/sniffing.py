@@ -65,7 +65,7 @@ def may_begin_magic(head: bytes) -> bool:
 
 
 def tells_format(head: bytes, encoding: str = "utf-8", text_column: str | None = None) -> bool:
-    """Say whether the first bytes of a pipe are enough for :func:`sniff_format`: a line, or some more behind what may be a header."""
+    """Say whether the first bytes are enough for :func:`sniff_format`: a line, or some more behind what may be a header."""
     text = head.decode(encoding, "replace").removeprefix("\ufeff")
     lines = text.splitlines(keepends=True)
     if not lines or not lines[0].endswith(("\n", "\r")):

@@ -7,21 +7,53 @@ import gzip
 import pytest
 import zstandard
 
-from emotions_cli.data.columns import TEXT_NAMES as CUSTOMARY
 from emotions_cli.streams.formats import Compression, Format
 from emotions_cli.streams.sniffing import (
-    TEXT_NAMES,
     Dialect,
     may_begin_magic,
     sniff_compression,
     sniff_delimiter,
     sniff_dialect,
     sniff_format,
+    tells_format,
 )
 
 
-def test_customary_names_are_those_of_the_columns() -> None:
-    assert frozenset(CUSTOMARY) == TEXT_NAMES
+@pytest.mark.parametrize(
+    "head",
+    [
+        "text,label\nWell, I like it,joy\nfine,joy\n",
+        "id,text\n1,I am happy\n2,sad, so sad\n3,angry\n",
+        'customer,feedback\nAnna,"Great service, thanks"\n',
+        'customer,opinion\nAnna,"Great service, thanks"\n',
+        "Timestamp,opinion\n2024/01/02 10:20:30,nice\n2024/01/03 11:20:30,bad\n2024/01/03 11:21:30,ok\n",
+    ],
+)
+def test_tables_of_everyday_life_are_csv(head: str) -> None:
+    assert sniff_format(head.encode()) is Format.CSV
+
+
+def test_the_column_that_is_asked_for_makes_a_header() -> None:
+    head = b"kommentar,x\nabc,d\n"
+    assert sniff_format(head) is Format.TEXT
+    assert sniff_format(head, text_column="kommentar") is Format.CSV
+
+
+@pytest.mark.parametrize(
+    ("head", "enough"),
+    [
+        ("", False),
+        ("so happ", False),
+        ("so happy\n", True),
+        ("I love it, thanks\n", True),
+        ("id,text\n", True),
+        ("user_id,opinion\n", False),
+        ("user_id,opinion\n1,a\n2,b\n3,c\n", False),
+        ("user_id,opinion\n1,a\n2,b\n3,c\n4,d\n", True),
+    ],
+)
+def test_more_is_awaited_behind_what_may_be_a_header(head: str, enough: bool) -> None:
+    assert tells_format(head.encode()) is enough
 
 
 @pytest.mark.parametrize(
@@ -67,7 +99,6 @@ PROSE = [
     '["a", "b"]\n',
     '"a json string"\n',
     "Price,Price\n1,2\n3,4\n5,6\n",
-    "text,label\nWell, I like it,joy\nfine,joy\n",
     "text,\na,b\nc,d\n",
     "I like this movie a lot,5\nI hate it so much really,1\nIt is fine I guess,3\nok,2\n",
     "In 2020, we left\nIn 2021, we came\nIn 2022, we stayed\nIn 2023, we left\n",
