@@ -28,7 +28,7 @@ def open_files(paths: Sequence[Path], options: ReadOptions) -> Iterator[RowSourc
         # rows that can't be read are counted and written down when they are read to be answered
         glance = replace(options, reject=None)
         # a pipe can be read only once: what it holds is seen when its turn comes
-        for path in filter(Path.is_file, paths[1:]):
+        for path in (path for path in paths[1:] if path.is_file() or not path.exists()):
             # before anything is answered: a file that does not fit must not be found after an hour
             with open_rows(path, glance) as other:
                 _refuse_others(first, other)
