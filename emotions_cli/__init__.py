@@ -24,7 +24,7 @@ def load(
     model: str | Path,
     *,
     precision: str = "auto",
-    batch_tokens: int = 2048,
+    batch_tokens: int = 512,
     long_text: str = "head",
     threads: int = 0,
 ) -> Classifier:

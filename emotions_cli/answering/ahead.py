@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -65,6 +66,9 @@ class ReadAhead(Generic[T]):
         except BaseException as error:
             self._error = error
         finally:
+            if isinstance(self._items, Generator):
+                with suppress(Exception):
+                    self._items.close()
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()

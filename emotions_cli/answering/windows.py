@@ -11,6 +11,7 @@ from typing import Any
 from emotions_cli.answering.ahead import SECONDS_FOR_A_PIPE, ReadAhead, one_ahead
 from emotions_cli.inference import Classifier, Prediction
 from emotions_cli.inference.classifier import EncodedTexts
+from emotions_cli.metrics.probabilities import FloatArray
 from emotions_cli.streams.jsonl import json_text
 from emotions_cli.streams.rows import Record
 
@@ -66,9 +67,13 @@ def answer_records(
                 return
             yield window, classifier.encode([text_of(record, column) for record in window])
 
-    with closing(one_ahead(encoded())) as windows, closing(ahead):
-        for window, texts in windows:
-            predictions = classifier.answer(texts, min_score=min_score)
+    def computed() -> Iterator[tuple[list[Record], EncodedTexts, FloatArray]]:
+        for window, texts in one_ahead(encoded()):
+            yield window, texts, classifier.compute(texts)
+
+    with closing(one_ahead(computed())) as windows, closing(ahead):
+        for window, texts, scores in windows:
+            predictions = classifier.decide(texts, scores, min_score=min_score)
             reasons = [_reason(record, column, answer) for record, answer in zip(window, predictions, strict=True)]
             yield AnsweredWindow(window, predictions, reasons)
 

@@ -65,7 +65,7 @@ def watch(
 def _one_pass(
     graph: Graph, names: Sequence[str], encoder: Encoder, tokens: Sequence[TokenIds], total: int
 ) -> Iterator[tuple[str, Activations]]:
-    model = OnnxModel(graph.to_model(names).SerializeToString())
+    model = OnnxModel(graph.to_model(names).SerializeToString(), together=True)
     rng = np.random.default_rng(0)
     samples: dict[str, list[Any]] = {name: [] for name in names}
     lows: dict[str, list[Any]] = {name: [] for name in names}

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from emotions_cli.encoding import Encoder
 from emotions_cli.errors import FastFileRefused
-from emotions_cli.export.calibration import BATCH_TOKENS
 from emotions_cli.export.graph import Graph
 from emotions_cli.export.quantize import find_products, quantize
 from emotions_cli.labels import Task
@@ -24,6 +23,8 @@ from emotions_cli.runtime.session import OnnxModel
 
 Logits = NDArray[np.floating[Any]]
 
+# a batch, padding included
+JUDGED_TOKENS = 512
 # what the file has to reach on texts it was not made with
 LEAST_SAME_LABEL = 0.995
 LARGEST_SCORE_DIFFERENCE = 0.01
@@ -63,15 +64,15 @@ def write_fast_file(
     model = small.to_model()
     fast, exact = OnnxModel(model.SerializeToString()), OnnxModel(source)
     tokens = encoder.encode(list(held_out))
-    exact_logits = exact.logits_of(encoder, tokens, batch_tokens=BATCH_TOKENS)
-    fast_logits = fast.logits_of(encoder, tokens, batch_tokens=BATCH_TOKENS)
+    exact_logits = exact.logits_of(encoder, tokens, batch_tokens=JUDGED_TOKENS)
+    fast_logits = fast.logits_of(encoder, tokens, batch_tokens=JUDGED_TOKENS)
     # every second text settles what a close call is, the others judge it
     close_call = settle_close_call(exact_logits[::2], fast_logits[::2], manifest)
     found = agreement(exact_logits[1::2], fast_logits[1::2], manifest, close_call)
     refuse_unless_good(found)
     onnx.save(model, str(target))
     probes = encoder.encode([probe.text for probe in manifest.probes])
-    logits = fast.logits_of(encoder, probes, batch_tokens=BATCH_TOKENS)
+    logits = fast.logits_of(encoder, probes, batch_tokens=JUDGED_TOKENS)
     scores = probabilities(logits, manifest.task, manifest.temperature)
     return replace(found, probe_scores=tuple(tuple(row.tolist()) for row in scores))
 

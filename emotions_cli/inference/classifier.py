@@ -21,7 +21,7 @@ from emotions_cli.models.bundle import FAST_FILE, ONNX_FILE, Bundle, Manifest
 from emotions_cli.models.ref import open_model
 from emotions_cli.runtime.session import OnnxModel
 
-DEFAULT_BATCH_TOKENS = 2048
+DEFAULT_BATCH_TOKENS = 512
 # another machine's arithmetic moves a probability by less than this
 PROBE_TOLERANCE = 2e-3
 
@@ -169,12 +169,13 @@ class Classifier:
         Raises:
             TypeError: A single string, whose characters would be taken for texts, or something that is no string.
         """
-        return self.answer(self.encode(texts), min_score=min_score)
+        encoded = self.encode(texts)
+        return self.decide(encoded, self.compute(encoded), min_score=min_score)
 
     def scores(self, texts: Iterable[str]) -> FloatArray:
         """Return the probability of every label for every text, also for empty ones: (texts, labels)."""
         encoded = self.encode(texts)
-        return self._scores(encoded)[encoded.which]
+        return self.compute(encoded)[encoded.which]
 
     def encode(self, texts: Iterable[str]) -> EncodedTexts:
         """Do the part of :meth:`predict` that needs no model, so that it can be done ahead in another thread."""
@@ -189,9 +190,8 @@ class Classifier:
         owners = np.repeat(np.arange(len(windows)), [len(pieces) for pieces in windows])
         return EncodedTexts(listed, which, [piece for pieces in windows for piece in pieces], owners, [0] * len(windows))
 
-    def answer(self, encoded: EncodedTexts, *, min_score: float = 0.0) -> list[Prediction]:
-        """Do the rest of :meth:`predict`."""
-        scores = self._scores(encoded)
+    def decide(self, encoded: EncodedTexts, scores: FloatArray, *, min_score: float = 0.0) -> list[Prediction]:
+        """Do the part of :meth:`predict` that follows :meth:`compute`."""
         return make_predictions(
             encoded.texts,
             scores[encoded.which],
@@ -201,8 +201,8 @@ class Classifier:
             min_score=min_score,
         )
 
-    def _scores(self, encoded: EncodedTexts) -> FloatArray:
-        """Return probabilities of the different texts: (different texts, labels)."""
+    def compute(self, encoded: EncodedTexts) -> FloatArray:
+        """Run the model, the part of :meth:`predict` that takes the time: probabilities (different texts, labels)."""
         pieces = encoded.pieces
         if not pieces:
             return np.zeros((0, len(self.manifest.labels)))

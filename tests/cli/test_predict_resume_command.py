@@ -218,7 +218,7 @@ def test_or_the_broken_row_is_passed_over(emotions: Emotions, trained: Path, unf
         (["--prefix", "x_"], 'new columns ["emotion", "score"] (now ["x_emotion", "x_score"])'),
         (["--min-score", "0.5"], "min score 0.0 (now 0.5)"),
         (["--text-column", "id"], 'text column "text" (now "id")'),
-        (["--long-text", "window"], 'reading "head, 2048 tokens a batch" (now "window, 2048 tokens a batch")'),
+        (["--long-text", "window"], 'reading "head, 512 tokens a batch" (now "window, 512 tokens a batch")'),
         (["--format", "jsonl"], 'format "csv" (now "jsonl")'),
         (["--encoding", "cp1252"], 'encoding "utf-8" (now "cp1252")'),
     ],
