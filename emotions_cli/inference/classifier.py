@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -112,28 +113,31 @@ class Classifier:
         manifest = bundle.manifest
         _check_complete(bundle)
         chosen, why = choose_precision(Precision(precision), manifest)
-        # also the fp32 model that the fast one hands over to: better now than in the middle of a long file
-        for name in (CONFIG_FILE, TOKENIZER_FILE, ONNX_FILE):
-            bundle.checked(name)
-        encoder = bundle.encoder()
-        probes = encoder.encode([probe.text for probe in manifest.probes])
-        _check_probe_tokens(bundle, probes)
+        with ThreadPoolExecutor(1) as pool:
+            # also of a file that is needed only for close calls: better now than in the middle of a long input
+            onnx_file = pool.submit(bundle.checked, ONNX_FILE)
+            for name in (CONFIG_FILE, TOKENIZER_FILE):
+                bundle.checked(name)
+            encoder = bundle.encoder()
+            probes = encoder.encode([probe.text for probe in manifest.probes])
+            _check_probe_tokens(bundle, probes)
 
-        def exact() -> OnnxModel:
-            model = OnnxModel(bundle.path / ONNX_FILE, threads=threads)
-            _check_probe_scores(bundle, encoder, model, probes, [probe.scores for probe in manifest.probes])
-            return model
+            def exact() -> OnnxModel:
+                model = OnnxModel(onnx_file.result(), threads=threads)
+                _check_probe_scores(bundle, encoder, model, probes, [probe.scores for probe in manifest.probes])
+                return model
 
-        backend: Backend
-        if chosen is Precision.FAST and manifest.fast is not None:
-            fast = OnnxModel(bundle.checked(FAST_FILE), threads=threads)
-            _check_probe_scores(bundle, encoder, fast, probes, manifest.fast.probe_scores)
-            margins = partial(
-                decision_margins, task=manifest.task, temperature=manifest.temperature, thresholds=manifest.thresholds
-            )
-            backend = HandingOver(fast, exact, margins, manifest.fast.close_call)
-        else:
-            backend = exact()
+            backend: Backend
+            if chosen is Precision.FAST and manifest.fast is not None:
+                fast = OnnxModel(bundle.checked(FAST_FILE), threads=threads)
+                _check_probe_scores(bundle, encoder, fast, probes, manifest.fast.probe_scores)
+                margins = partial(
+                    decision_margins, task=manifest.task, temperature=manifest.temperature, thresholds=manifest.thresholds
+                )
+                onnx_file.result()
+                backend = HandingOver(fast, exact, margins, manifest.fast.close_call)
+            else:
+                backend = exact()
         return cls(
             manifest,
             encoder,
