@@ -80,7 +80,9 @@ class TrainingSettings(Section):
         "macro_f1", description="validation metric that chooses the best weights: macro_f1, accuracy, weighted_f1, micro_f1, nll"
     )
     patience: int = Field(0, ge=0, description="evaluations without a better metric before stopping early; 0: never")
-    fast_file: bool = Field(True, description="make a second inference file of 8-bit integers, twice as fast on most CPUs")
+    fast_file: bool = Field(
+        True, description="make a second inference file of 8-bit integers, about twice as fast on CPUs with 8-bit products"
+    )
     seed: int = Field(17, ge=0, lt=2**32, description="seeds weights, order of texts and splits")
 
 
