@@ -101,7 +101,8 @@ class DelimitedReader:
             self._refusal.keeps(lines.undecodable(None), b"".join(lines.datas))
         raw = self._raw().lstrip("\r\n")
         lines.begin()
-        return tuple(cells), raw
+        # spreadsheets write nameless columns; their number stands for a name, as where there is no header
+        return tuple(cell if cell.strip() else str(number) for number, cell in enumerate(cells, start=1)), raw
 
     def first_cells(self) -> list[str] | None:
         """Look at the first record's cells; its lines come once more."""

@@ -78,6 +78,13 @@ def test_options_of_tables_make_a_table(emotions: Emotions, trained: Path) -> No
     assert rows(named)[0]["emotion"] == "joy"
 
 
+def test_columns_without_a_name_are_kept(emotions: Emotions, trained: Path) -> None:
+    Path("sheet.csv").write_text(",text,,\n1,so happy,,x\n", encoding="utf-8")
+    assert emotions("predict", "--model", trained, "sheet.csv").stdout.startswith(",text,,,emotion,score\n1,so happy,,x,joy,")
+    as_json = json.loads(emotions("predict", "--model", trained, "sheet.csv", "--format", "jsonl").stdout)
+    assert [as_json[key] for key in ("1", "text", "3", "4", "emotion")] == ["1", "so happy", "", "x", "joy"]
+
+
 def test_lines_that_may_be_a_table_are_said_to_be_text(emotions: Emotions, trained: Path) -> None:
     result = emotions("predict", "--model", trained, input=b"happy,sad\nglad,mad\n")
     assert "is read as lines of text; if it is a table: --input-format csv" in result.stderr
