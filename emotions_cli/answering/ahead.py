@@ -13,6 +13,7 @@ T = TypeVar("T")
 # how long a thread that is closed is waited for: one that computes ends soon, one that waits for a pipe may never
 SECONDS_TO_END = 5.0
 SECONDS_FOR_A_PIPE = 0.2
+POLL_SECONDS = 0.1
 
 
 class ReadAhead(Generic[T]):
@@ -73,12 +74,13 @@ class ReadAhead(Generic[T]):
                 self._ended = True
                 self._changed.notify_all()
 
-    def take(self, most: int, *, all_of_them: bool) -> list[T]:
+    def take(self, most: int, *, all_of_them: bool, stop: Callable[[], bool] | None = None) -> list[T]:
         """Return up to ``most`` items of no more than the most weight, at least one; none at the end.
 
         Args:
             most: How many at most.
             all_of_them: Wait for so many, or the end; else what is there is handed out, so that a slow pipe is answered at once.
+            stop: Asked now and then; when it says yes, that is the end.
 
         Raises:
             BaseException: What the iterator raised, behind all items before it; with ``all_of_them`` a handful that the error
@@ -86,7 +88,14 @@ class ReadAhead(Generic[T]):
         """
         wanted = min(most, self._room) if all_of_them else 1
         with self._changed:
-            self._changed.wait_for(lambda: self._holds(wanted) or self._ended or self._closed)
+            # an exception out of a signal's handler could tear the lock: stopping is asked for instead
+            while not self._changed.wait_for(
+                lambda: self._holds(wanted) or self._ended or self._closed, POLL_SECONDS if stop else None
+            ):
+                if stop is not None and stop():
+                    return []
+            if stop is not None and stop():
+                return []
             if all_of_them and self._error is not None and not self._holds(wanted):
                 raise self._error
             handful = self._pop(most)
@@ -123,11 +132,11 @@ class ReadAhead(Generic[T]):
             self._thread.join(self._seconds_to_end)
 
 
-def one_ahead(items: Iterable[T]) -> Generator[T]:
-    """Yield items of which the next one is already being made in another thread."""
+def one_ahead(items: Iterable[T], *, stop: Callable[[], bool] | None = None) -> Generator[T]:
+    """Yield items of which the next one is already being made in another thread, until ``stop`` says yes."""
     ahead = ReadAhead(items, room=1)
     try:
-        while handful := ahead.take(1, all_of_them=False):
+        while handful := ahead.take(1, all_of_them=False, stop=stop):
             yield handful[0]
     finally:
         ahead.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -44,7 +44,14 @@ class AnsweredWindow:
 
 
 def answer_records(
-    records: Iterable[Record], classifier: Classifier, column: str, *, min_score: float, live: bool, windows_done: int = 0
+    records: Iterable[Record],
+    classifier: Classifier,
+    column: str,
+    *,
+    min_score: float,
+    live: bool,
+    windows_done: int = 0,
+    stop: Callable[[], bool] | None = None,
 ) -> Generator[AnsweredWindow]:
     """Answer records in windows, in order. Close it when it is left before its end: it has threads.
 
@@ -55,6 +62,7 @@ def answer_records(
         min_score: Answers with a lower score become ``uncertain``.
         live: Answer what is there rather than wait for a whole window.
         windows_done: Windows that were answered before; ``records`` begin behind them.
+        stop: Asked now and then; when it says yes, no further window is answered.
     """
     ahead = ReadAhead(
         records, room=READ_AHEAD_ROWS, weigh=_characters, most_weight=WINDOW_CHARACTERS, seconds_to_end=SECONDS_FOR_A_PIPE
@@ -71,7 +79,7 @@ def answer_records(
         for window, texts in one_ahead(encoded()):
             yield window, texts, classifier.compute(texts)
 
-    with closing(one_ahead(computed())) as windows, closing(ahead):
+    with closing(one_ahead(computed(), stop=stop)) as windows, closing(ahead):
         for window, texts, scores in windows:
             predictions = classifier.decide(texts, scores, min_score=min_score)
             reasons = [_reason(record, column, answer) for record, answer in zip(window, predictions, strict=True)]

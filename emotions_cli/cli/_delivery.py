@@ -85,10 +85,12 @@ class Delivery:
     rejects: Rejects
     summary: bool
 
-    def windows(self, *, live: bool, done: int = 0) -> Generator[AnsweredWindow]:
+    def windows(self, *, live: bool, done: int = 0, stop: Callable[[], bool] | None = None) -> Generator[AnsweredWindow]:
         """Answer the rows that are left behind ``done`` windows."""
         records = self.source.records
-        return answer_records(records, self.classifier, self.column, min_score=self.min_score, live=live, windows_done=done)
+        return answer_records(
+            records, self.classifier, self.column, min_score=self.min_score, live=live, windows_done=done, stop=stop
+        )
 
     def encoder(self) -> RowEncoder:
         """Return what turns answered rows into bytes."""
@@ -140,7 +142,7 @@ def _to_file(job: Delivery, output: Path, options: ReadOptions) -> Tally:
         )
         say(out.notes)
         job.rejects.open(stack, out.rejects_bytes)
-        with _stoppable(output, out):
+        with _kept_rows_said(output, out), _stopped_by(signal.SIGINT, signal.SIGTERM) as stop:
             encoder, tally = job.encoder(), Tally.from_json(out.state)
             if out.resumed:
                 say([f"going on behind row {out.rows:,}"])
@@ -152,7 +154,11 @@ def _to_file(job: Delivery, output: Path, options: ReadOptions) -> Tally:
                 data = job.encoded(encoder, window)
                 out.commit(data, window.records, state=tally.to_json(), rejects_bytes=job.rejects.flush())
 
-            _in_background(job, write, live=False, done=(tally.windows, out.rows))
+            _in_background(job, write, stop, live=False, done=(tally.windows, out.rows))
+            if stop.asked():
+                code = EXIT_INTERRUPTED if stop.signal == signal.SIGINT else EXIT_STOPPED
+                kept = f"{_counted(out.rows, 'answered row')} kept beside '{output}'"
+                raise AnsweringStopped(f"Stopped; {kept}.", "Go on: the same command and --resume.", code)
             out.finish()
     return tally
 
@@ -169,7 +175,10 @@ def _to_stdout(job: Delivery, tally: Tally, stream: IO[bytes]) -> None:
         put(job.encoded(encoder, window))
 
     put(encoder.header())
-    _in_background(job, write, live=True)
+    with _stopped_by(signal.SIGINT) as stop:
+        _in_background(job, write, stop, live=True)
+        if stop.asked():
+            raise KeyboardInterrupt
 
 
 def _parquet_to_stdout(job: Delivery, tally: Tally) -> None:
@@ -195,12 +204,14 @@ def _to_terminal(job: Delivery, tally: Tally) -> None:
                 table.print(window)
 
 
-def _in_background(job: Delivery, write: Callable[[AnsweredWindow], None], *, live: bool, done: tuple[int, int] = (0, 0)) -> None:
+def _in_background(
+    job: Delivery, write: Callable[[AnsweredWindow], None], stop: _Stop, *, live: bool, done: tuple[int, int] = (0, 0)
+) -> None:
     """Write each window in a thread while the next one is computed; ``done`` are windows and rows of an earlier run."""
     before: Future[None] | None = None
     with (
         RowProgress(job.source, rows=done[1], to_stdout=job.output is None) as progress,
-        closing(job.windows(live=live, done=done[0])) as windows,
+        closing(job.windows(live=live, done=done[0], stop=stop.asked)) as windows,
         ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
     ):
         for window in windows:
@@ -212,33 +223,45 @@ def _in_background(job: Delivery, write: Callable[[AnsweredWindow], None], *, li
             before.result()
 
 
+@dataclass
+class _Stop:
+    """Whether a signal asked to end, and which."""
+
+    signal: int | None = None
+
+    def asked(self) -> bool:
+        return self.signal is not None
+
+
 @contextmanager
-def _stoppable(output: Path, out: ResumableFile) -> Iterator[None]:
-    """Turn Ctrl-C and the request to terminate into an error that says how to go on."""
+def _stopped_by(*signals: signal.Signals) -> Iterator[_Stop]:
+    """Note the first of some signals; a second one ends the process at once."""
+    stop = _Stop()
 
-    def on_terminate(*_: object) -> None:
-        raise _Terminated
+    def note(number: int, _: object) -> None:
+        stop.signal = number
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
-    before = signal.signal(signal.SIGTERM, on_terminate)
+    before = {one: signal.signal(one, note) for one in signals}
+    try:
+        yield stop
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+@contextmanager
+def _kept_rows_said(output: Path, out: ResumableFile) -> Iterator[None]:
+    """Say after an error that what was answered is kept."""
     try:
         yield
-    except (KeyboardInterrupt, _Terminated) as stop:
-        code = EXIT_INTERRUPTED if isinstance(stop, KeyboardInterrupt) else EXIT_STOPPED
-        raise AnsweringStopped(
-            f"Stopped; {_counted(out.rows, 'answered row')} kept beside '{output}'.",
-            "Go on: the same command and --resume.",
-            code,
-        ) from stop
+    except AnsweringStopped:
+        raise
     except EmotionsError:
         if out.rows:
             say([f"{_counted(out.rows, 'answered row')} kept beside '{output}': mend what is wrong and go on with --resume"])
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _Terminated(BaseException):
-    """The process was asked to end."""
 
 
 def _request(job: Delivery, options: ReadOptions) -> dict[str, Any]:

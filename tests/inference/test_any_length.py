@@ -177,4 +177,5 @@ def test_every_other_text_is_answered(heads: Classifier, text: str) -> None:
 
 def test_encoding_ahead_and_answering_later_is_the_same(heads: Classifier) -> None:
     texts = [*SHORT, "so happy " * 99, "", SHORT[0]]
-    assert heads.answer(heads.encode(texts), min_score=0.5) == heads.predict(texts, min_score=0.5)
+    encoded = heads.encode(texts)
+    assert heads.decide(encoded, heads.compute(encoded), min_score=0.5) == heads.predict(texts, min_score=0.5)
