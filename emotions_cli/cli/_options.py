@@ -58,5 +58,7 @@ InputFormatOpt = Annotated[
         "--input-format", help="Format of the data files (default: by extension).", rich_help_panel=_DATA, show_default=False
     ),
 ]
-ModelOpt = Annotated[str | None, typer.Option("--model", "-m", metavar="REF", help="Model: a run's folder or a bundle's.")]
+ModelOpt = Annotated[
+    str | None, typer.Option("--model", "-m", metavar="REF", help="Model: builtin (the default), a run's folder or a bundle's.")
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -35,35 +35,30 @@ def resolve_settings(file: Path | None, assignments: list[str] | None, **section
     return resolve(layer, file=file)
 
 
-def require_model(reference: str | None) -> str:
-    """Return the model reference.
-
-    Raises:
-        UsageError: None was given.
-    """
-    if reference is None:
-        raise UsageError(
-            "No model given.",
-            "Use --model runs/NAME; train one with: emotions train --data sample --output runs/NAME",
-        )
-    return reference
+def split_labels(labels: str | None) -> list[str] | None:
+    """Take ``--labels A,B`` apart."""
+    return None if labels is None else [name.strip() for name in labels.split(",")]
 
 
-def open_classifier(inference: InferenceSettings) -> Classifier:
+def open_classifier(inference: InferenceSettings, *, labels: list[str] | None = None) -> Classifier:
     """Open the model that the settings name.
 
+    Args:
+        inference: The settings.
+        labels: The only labels it may answer.
+
     Raises:
-        UsageError: No model was named.
         ModelError: See :meth:`emotions_cli.inference.Classifier.open`.
     """
     from emotions_cli.inference import Classifier
 
     return Classifier.open(
-        require_model(inference.model),
+        inference.model,
         precision=inference.precision,
         batch_tokens=inference.batch_tokens,
         long_text=inference.long_text,
         threads=inference.threads,
+        labels=labels,
     )
 
 

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from emotions_cli import __version__
-from emotions_cli.cli import config, data, evaluate, export, predict, train
+from emotions_cli.cli import config, data, evaluate, export, models, predict, train
 from emotions_cli.errors import EXIT_INTERRUPTED, EXIT_OK, EmotionsError, StorageError
 from emotions_cli.streams.atomic import DISK_FULL
 
@@ -67,6 +67,7 @@ app.command("train")(train.train_command)
 app.command("evaluate")(evaluate.evaluate_command)
 app.command("export")(export.export_command)
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 
 

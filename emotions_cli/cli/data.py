@@ -1,4 +1,4 @@
-"""``emotions data``: look at labelled data, and find what is wrong with it."""
+"""``emotions data``: look at labelled data, find what is wrong with it, and mix several data sets into one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from emotions_cli.data.summary import Summary
     from emotions_cli.encoding import Encoder
 
-app = typer.Typer(no_args_is_help=True, help="Look at labelled data, and find what is wrong with it.")
+MIXED_COLUMNS = ("text", "label", "source")
+
+app = typer.Typer(no_args_is_help=True, help="Look at labelled data, find what is wrong with it, mix it.")
 
 ReferenceArg = Annotated[str, typer.Argument(metavar="REF", help="sample, a file, a glob, a folder of splits, or hf:NAME.")]
 
@@ -84,6 +86,35 @@ def check_command(
         _print_findings(dataset, findings)
     if strict and findings:
         raise GateFailed(f"'{reference}' has {len(findings)} findings.", "Mend them, or leave out --strict.")
+
+
+@app.command("mix")
+def mix_command(
+    mixture: Annotated[Path, typer.Argument(metavar="FILE", help="TOML file with the sources.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for train.jsonl and validation.jsonl.")],
+    copies: Annotated[
+        Path | None,
+        typer.Option("--copies", metavar="DIR", help="Local copies of the sources, a folder each, read in place of the Hub."),
+    ] = None,
+    settings: SettingsOpt = None,
+    assignments: SetOpt = None,
+) -> None:
+    """Make one data set out of several: relabelled, corrected, capped and repeated as a file says."""
+    from emotions_cli.data.mixture import mix, read_mixture
+    from emotions_cli.streams.formats import Format
+    from emotions_cli.streams.writers import file_writer
+
+    resolved = resolve_settings(settings, assignments, data={"copies": copies}).settings
+    token = None if resolved.hub.token is None else resolved.hub.token.get_secret_value()
+    mixed = mix(read_mixture(mixture), copies=resolved.data.copies, token=token)
+    say(mixed.notes)
+    for split, rows in mixed.splits.items():
+        with file_writer(output / f"{split}.jsonl", Format.JSONL, MIXED_COLUMNS) as writer:
+            writer.write([{"text": row.text, "label": row.label, "source": row.source} for row in rows])
+    table = plain_table("split", "source", *(f">{_escaped(label)}" for label in mixed.labels), ">all")
+    for (split, source), counts in mixed.counts().items():
+        table.add_row(split, _escaped(source), *(f"{counts[label]:,}" for label in mixed.labels), f"{sum(counts.values()):,}")
+    stdout_console().print(table)
 
 
 def _columns(

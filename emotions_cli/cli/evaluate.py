@@ -20,7 +20,7 @@ from emotions_cli.cli._options import (
     TextColumnOpt,
 )
 from emotions_cli.cli._output import label_table, plain_table, print_json, say, stdout_console
-from emotions_cli.cli._settings import data_request, open_classifier, resolve_settings
+from emotions_cli.cli._settings import data_request, open_classifier, resolve_settings, split_labels
 from emotions_cli.errors import GateFailed, UsageError, nearest
 from emotions_cli.streams.formats import Format, writable_format
 
@@ -43,7 +43,11 @@ def evaluate_command(
     input_format: InputFormatOpt = None,
     labels: Annotated[
         str | None,
-        typer.Option("--labels", metavar="A,B,…", help="Let the model answer only these labels; 'data': those of the data."),
+        typer.Option(
+            "--labels",
+            metavar="A,B,…",
+            help="Let the model answer only these; data: those of the data (the default if it knows them); all: its own.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write texts, true and predicted labels to this file.")
@@ -104,9 +108,9 @@ def evaluate_command(
 def _answers(labels: str | None, classifier: Classifier, dataset: Dataset) -> list[str] | None:
     if labels is None:
         return None
-    if labels == "data":
-        return list(dataset.labels)
-    names = [name.strip() for name in labels.split(",")]
+    if labels in {"data", "all"}:
+        return list(dataset.labels if labels == "data" else classifier.labels)
+    names = split_labels(labels) or []
     for name in names:
         if name not in classifier.labels:
             known = classifier.labels.names

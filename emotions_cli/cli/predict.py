@@ -13,7 +13,7 @@ import typer
 
 from emotions_cli.cli._options import ModelOpt, SetOpt, SettingsOpt
 from emotions_cli.cli._output import say
-from emotions_cli.cli._settings import open_classifier, require_model, resolve_settings
+from emotions_cli.cli._settings import open_classifier, resolve_settings, split_labels
 from emotions_cli.errors import DataError, UsageError
 from emotions_cli.streams.formats import Format, looks_like_file, writable_format
 from emotions_cli.streams.rows import OnError
@@ -113,6 +113,10 @@ def predict_command(
     summary: Annotated[
         bool, typer.Option("--summary", help="Draw how often each emotion was answered, at the end.", rich_help_panel=_OUTPUT)
     ] = False,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", metavar="A,B,…", help="Let the model answer only these labels.", rich_help_panel=_MODEL),
+    ] = None,
     min_score: Annotated[
         float | None,
         typer.Option(
@@ -139,7 +143,6 @@ def predict_command(
     choices = {"model": model, "min_score": min_score, "long_text": long_text, "precision": precision}
     resolved = resolve_settings(settings, assignments, inference=choices).settings
     inference = resolved.inference
-    require_model(inference.model)
     if sys.stdout is None and output is None:
         raise UsageError("Standard output is closed.", "Open it, or write to a file: --output answers.csv")
     if resume and output is None:
@@ -168,7 +171,7 @@ def predict_command(
         if note and source.format is not Format.TEXT:
             say([note])
         file_format = _output_format(output_format, output, source.format)
-        classifier = open_classifier(inference)
+        classifier = open_classifier(inference, labels=split_labels(labels))
         if verbose:
             say([classifier.why])
         columns = AnswerColumns(

@@ -54,7 +54,8 @@ def evaluate(
         classifier: The model.
         dataset: The data.
         split: Which split; by default test, else validation, else all rows.
-        answers: Labels the model may answer; of a single-label model their probabilities are scaled up to 1. All by default.
+        answers: Labels the model may answer; of a single-label model their probabilities are scaled up to 1. By default those
+            of the data when a single-label model knows them all and more, else all of the model's.
         ece_bins: Bins of the expected calibration error.
 
     Raises:
@@ -69,6 +70,9 @@ def evaluate(
             f"The model is {classifier.task}, '{dataset.reference}' is {dataset.task} data.",
             "Choose data of the model's kind, or bring it there with --label-map.",
         )
+    narrowed = answers is None and dataset.task is Task.SINGLE_LABEL and set(dataset.labels) < set(classifier.labels)
+    if narrowed:
+        answers = dataset.labels.names
     allowed = [label for label in classifier.labels if answers is None or label in answers]
     if not set(allowed) & set(dataset.labels):
         raise DataError(
@@ -94,6 +98,9 @@ def evaluate(
     predictions = make_predictions(examples.texts, scores, judgement.answers, labels.names)
     truth = [tuple(names[row].tolist()) for row in targets]
     notes = tuple(_notes(dataset, examples, allowed, only_model))
+    if narrowed:
+        ruled_out = [label for label in classifier.labels if label not in dataset.labels]
+        notes = (f"The data has no label {', '.join(ruled_out)}: the model may not answer so; --labels all lets it.", *notes)
     return Evaluation(name, labels, judgement, predictions, truth, notes)
 
 
@@ -129,7 +136,7 @@ def _thresholds(classifier: Classifier, labels: LabelSet) -> FloatArray | None:
 def _notes(dataset: Dataset, examples: Examples, allowed: Sequence[str], only_model: Sequence[str]) -> Iterator[str]:
     support = dict(zip(dataset.labels, examples.support.tolist(), strict=True))
     if only_model:
-        fate = "are wrong here; --labels data rules them out" if dataset.task is Task.SINGLE_LABEL else "are not judged"
+        fate = "are wrong here" if dataset.task is Task.SINGLE_LABEL else "are not judged"
         yield f"The data has no label {', '.join(only_model)}: such answers of the model {fate}."
     if unseen := [label for label, count in support.items() if count == 0]:
         yield f"The split has no text labelled {', '.join(unseen)}."

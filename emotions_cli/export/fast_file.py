@@ -60,9 +60,25 @@ def write_fast_file(
     graph = Graph(onnx.load(str(source)))
     if not find_products(graph):
         raise FastFileRefused("the model has no matrix products that could be made faster")
-    small = quantize(graph, encoder, encoder.encode(list(calibration)))
-    model = small.to_model()
-    fast, exact = OnnxModel(model.SerializeToString()), OnnxModel(source)
+    model = quantize(graph, encoder, encoder.encode(list(calibration))).to_model()
+    found = compare(OnnxModel(model.SerializeToString()), OnnxModel(source), encoder, manifest, held_out)
+    onnx.save(model, str(target))
+    return found
+
+
+def compare(fast: OnnxModel, exact: OnnxModel, encoder: Encoder, manifest: Manifest, held_out: Sequence[str]) -> FastFile:
+    """Settle what a close call is, and see whether the integers then answer as the exact model does.
+
+    Args:
+        fast: The model in integers.
+        exact: The same in fp32.
+        encoder: The bundle's.
+        manifest: Its labels, task, temperature, thresholds and probes.
+        held_out: Texts that the fast model was not made with.
+
+    Raises:
+        FastFileRefused: It does not agree well enough.
+    """
     tokens = encoder.encode(list(held_out))
     exact_logits = exact.logits_of(encoder, tokens, batch_tokens=JUDGED_TOKENS)
     fast_logits = fast.logits_of(encoder, tokens, batch_tokens=JUDGED_TOKENS)
@@ -70,11 +86,14 @@ def write_fast_file(
     close_call = settle_close_call(exact_logits[::2], fast_logits[::2], manifest)
     found = agreement(exact_logits[1::2], fast_logits[1::2], manifest, close_call)
     refuse_unless_good(found)
-    onnx.save(model, str(target))
+    return replace(found, probe_scores=probe_scores(fast, encoder, manifest))
+
+
+def probe_scores(model: OnnxModel, encoder: Encoder, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
+    """Return the probabilities that a model gives to the probes of a manifest."""
     probes = encoder.encode([probe.text for probe in manifest.probes])
-    logits = fast.logits_of(encoder, probes, batch_tokens=JUDGED_TOKENS)
-    scores = probabilities(logits, manifest.task, manifest.temperature)
-    return replace(found, probe_scores=tuple(tuple(row.tolist()) for row in scores))
+    logits = model.logits_of(encoder, probes, batch_tokens=JUDGED_TOKENS)
+    return tuple(tuple(row.tolist()) for row in probabilities(logits, manifest.task, manifest.temperature))
 
 
 def settle_close_call(exact: Logits, fast: Logits, manifest: Manifest) -> float:

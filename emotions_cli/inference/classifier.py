@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from emotions_cli.encoding import CONFIG_FILE, TOKENIZER_FILE, Encoder, IntArray, TokenIds
-from emotions_cli.errors import BundleCorrupt
+from emotions_cli.errors import BundleCorrupt, ModelError, nearest
 from emotions_cli.inference.backends import Backend, HandingOver, Precision, choose_precision
 from emotions_cli.inference.prediction import Prediction, make_predictions
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.metrics.decisions import BoolArray, best_label, decision_margins, over_thresholds
 from emotions_cli.metrics.probabilities import FloatArray, probabilities
-from emotions_cli.models.bundle import FAST_FILE, ONNX_FILE, Bundle, Manifest
+from emotions_cli.models.bundle import COMPACT_FILE, FAST_FILE, ONNX_FILE, Bundle, Manifest
 from emotions_cli.models.ref import open_model
 from emotions_cli.runtime.session import OnnxModel
 
@@ -72,7 +71,9 @@ class Classifier:
         why: str = "",
         batch_tokens: int = DEFAULT_BATCH_TOKENS,
         long_text: LongText = LongText.HEAD,
+        columns: IntArray | None = None,
     ) -> None:
+        self._columns = np.arange(len(manifest.labels)) if columns is None else columns
         self.manifest = manifest
         self.precision = precision
         self.why = why
@@ -90,18 +91,20 @@ class Classifier:
         batch_tokens: int = DEFAULT_BATCH_TOKENS,
         long_text: LongText | str = LongText.HEAD,
         threads: int = 0,
+        labels: Sequence[str] | None = None,
     ) -> Classifier:
         """Open a model and check that it answers its probes as it did when it was saved.
 
         Args:
-            reference: A bundle's folder or a run's.
+            reference: ``builtin``, a bundle's folder or a run's.
             precision: ``fp32``, ``fast`` (8-bit integers, close calls in fp32), or ``auto``: fast where model and CPU can.
             batch_tokens: Most tokens a forward pass, padding included.
             long_text: ``head`` cuts long texts, ``window`` reads them in overlapping pieces and averages the scores.
             threads: CPU threads; 0 takes as many as the process may use.
+            labels: The only labels it may answer; of a single-label model their probabilities are scaled up to 1.
 
         Raises:
-            ModelError: There is no such model, it can't be opened, or not in this precision.
+            ModelError: There is no such model, it can't be opened, not in this precision, or it has no such label.
             BundleCorrupt: A file has changed, or a probe is answered differently.
             ValueError: No such precision or way with long texts, no room in a batch, or less than no threads.
         """
@@ -112,15 +115,19 @@ class Classifier:
         bundle = open_model(reference, verify=False)
         manifest = bundle.manifest
         _check_complete(bundle)
+        narrowed, columns = _narrowed(manifest, labels)
         chosen, why = choose_precision(Precision(precision), manifest)
         with ThreadPoolExecutor(1) as pool:
             # also of a file that is needed only for close calls: better now than in the middle of a long input
             onnx_file = pool.submit(bundle.checked, ONNX_FILE)
+            weights = pool.submit(bundle.checked, COMPACT_FILE) if COMPACT_FILE in manifest.files else None
             for name in (CONFIG_FILE, TOKENIZER_FILE):
                 bundle.checked(name)
             encoder = bundle.encoder()
             probes = encoder.encode([probe.text for probe in manifest.probes])
             _check_probe_tokens(bundle, probes)
+            if weights is not None:
+                weights.result()
 
             def exact() -> OnnxModel:
                 model = OnnxModel(onnx_file.result(), threads=threads)
@@ -131,21 +138,24 @@ class Classifier:
             if chosen is Precision.FAST and manifest.fast is not None:
                 fast = OnnxModel(bundle.checked(FAST_FILE), threads=threads)
                 _check_probe_scores(bundle, encoder, fast, probes, manifest.fast.probe_scores)
-                margins = partial(
-                    decision_margins, task=manifest.task, temperature=manifest.temperature, thresholds=manifest.thresholds
-                )
+
+                def margins(logits: FloatArray) -> FloatArray:
+                    answers = logits[:, columns]
+                    return decision_margins(answers, narrowed.task, narrowed.temperature, narrowed.thresholds)
+
                 onnx_file.result()
                 backend = HandingOver(fast, exact, margins, manifest.fast.close_call)
             else:
                 backend = exact()
         return cls(
-            manifest,
+            narrowed,
             encoder,
             backend,
             precision=chosen,
             why=why,
             batch_tokens=batch_tokens,
             long_text=LongText(long_text),
+            columns=columns,
         )
 
     @property
@@ -211,7 +221,7 @@ class Classifier:
         if not pieces:
             return np.zeros((0, len(self.manifest.labels)))
         logits = self._backend.logits_of(self._encoder, pieces, batch_tokens=self._batch_tokens)
-        scores = probabilities(logits, self.task, self.manifest.temperature)
+        scores = probabilities(logits[:, self._columns], self.task, self.manifest.temperature)
         if len(pieces) == len(encoded.cut):
             return scores
         # windows: a mean by length, so that a short last piece does not count as much as a full one
@@ -223,6 +233,19 @@ class Classifier:
         if self.task is Task.MULTI_LABEL:
             return over_thresholds(scores, np.asarray(self.manifest.thresholds))
         return best_label(scores)
+
+
+def _narrowed(manifest: Manifest, labels: Sequence[str] | None) -> tuple[Manifest, IntArray]:
+    """Return what a manifest says of some of its labels, and their columns, in the model's order."""
+    if labels is None:
+        return manifest, np.arange(len(manifest.labels))
+    known = manifest.labels
+    unknown = next((label for label in labels if label not in known), None)
+    if unknown is not None:
+        raise ModelError(f"The model has no label '{unknown}' (it has: {', '.join(known)}).{nearest(unknown, known)}", "")
+    columns = np.array([i for i, label in enumerate(manifest.labels) if label in labels], dtype=np.int64)
+    thresholds = None if manifest.thresholds is None else tuple(manifest.thresholds[i] for i in columns)
+    return replace(manifest, labels=tuple(manifest.labels[i] for i in columns), thresholds=thresholds), columns
 
 
 def _check_complete(bundle: Bundle) -> None:

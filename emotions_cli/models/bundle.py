@@ -5,6 +5,9 @@
     config.json  model.safetensors  tokenizer.json …   a Hugging Face folder: ``from_pretrained`` opens it
     model.onnx                                         the same weights for ONNX Runtime, its fused kernels
     model.fast.onnx                                    in 8-bit integers, where they answer the same
+    weights.safetensors                                instead of model.safetensors in a small bundle: weights in 8 bits,
+                                                       which both ONNX files compute from
+    README.md                                          the model card, where there is one
     emotions.json                                      the manifest: labels, decisions, origins, hashes, probes
 
 The hash of the manifest is checked when a bundle is opened, that of a file before it is used; what differs is named.
@@ -29,6 +32,9 @@ from emotions_cli.labels import LabelSet, Task
 MANIFEST_FILE = "emotions.json"
 ONNX_FILE = "model.onnx"
 FAST_FILE = "model.fast.onnx"
+COMPACT_FILE = "weights.safetensors"
+WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "README.md"
 FORMAT_VERSION = 1
 DIGEST_KEY = "manifest_sha256"
 _AGAIN = "Fetch or train the model again."

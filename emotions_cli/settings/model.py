@@ -46,6 +46,9 @@ class DataSettings(Section):
         None, min_length=1, description="splits a cell into several labels, e.g. '|'; makes the data multi-label"
     )
     label_map: Path | None = Field(None, description="TOML file that renames, merges or drops labels")
+    copies: Path | None = Field(
+        None, description="folder with local copies of the sources of 'emotions data mix', read in place of the Hub"
+    )
     validation_fraction: float = Field(
         0.1, gt=0.0, lt=1.0, description="share of the training rows held out when there is no validation split (0 to 1)"
     )
@@ -80,6 +83,7 @@ class TrainingSettings(Section):
         "macro_f1", description="validation metric that chooses the best weights: macro_f1, accuracy, weighted_f1, micro_f1, nll"
     )
     patience: int = Field(0, ge=0, description="evaluations without a better metric before stopping early; 0: never")
+    emoji: bool = Field(True, description="make tokens of the emoji that the base model does not know")
     fast_file: bool = Field(
         True, description="make a second inference file of 8-bit integers, about twice as fast on CPUs with 8-bit products"
     )
@@ -89,7 +93,7 @@ class TrainingSettings(Section):
 class InferenceSettings(Section):
     """How a model is run."""
 
-    model: str | None = Field(None, description="model to predict and evaluate with: a run folder or a bundle")
+    model: str = Field("builtin", description="model to predict and evaluate with: builtin, a run folder or a bundle")
     precision: Literal["auto", "fp32", "fast"] = Field(
         "auto", description="arithmetic: auto (fast where model and CPU can), fp32, fast (8-bit integers, close calls in fp32)"
     )

@@ -1,4 +1,4 @@
-"""Where the weights that training starts from come from: a directory, the ``offline`` extra, or the Hub."""
+"""Where the weights that training starts from come from: the built-in model, a directory, the ``offline`` extra, or the Hub."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from pathlib import Path
 from emotions_cli.encoding import CONFIG_FILE
 from emotions_cli.errors import ModelError
 from emotions_cli.hub_client import NO_NETWORK, exception_chain, prepare_hub_client
-from emotions_cli.models.bundle import sha256_of
-from emotions_cli.models.ref import MODEL_FOLDER
-
-WEIGHTS_FILE = "model.safetensors"
+from emotions_cli.models.bundle import COMPACT_FILE, WEIGHTS_FILE, sha256_of
+from emotions_cli.models.ref import BUILTIN, MODEL_FOLDER, builtin_folder
 
 # Hub name -> the package of the ``offline`` extra that carries it, and the sha256 of the weights, the Hub's own
 PACKAGED = {
@@ -41,7 +39,7 @@ class BaseModel:
     Attributes:
         name: What the user asked for.
         folder: A local Hugging Face folder.
-        source: How it was found: ``directory``, ``offline extra`` or ``hub``.
+        source: How it was found: ``package``, ``directory``, ``offline extra`` or ``hub``.
         sha256: Hash of its weights, where they are one file.
     """
 
@@ -52,18 +50,18 @@ class BaseModel:
 
 
 def find_base_model(name: str, revision: str | None = None, *, token: str | None = None) -> BaseModel:
-    """Find a base model by directory or Hub name.
+    """Find a base model: ``builtin``, a directory, or a Hub name.
 
     Raises:
         ModelError: It is not there, the Hub can't be reached, or packaged weights are not the ones they should be.
     """
-    folder = Path(name)
+    folder = builtin_folder() if name == BUILTIN else Path(name)
     if folder.is_dir():
         if (folder / MODEL_FOLDER / CONFIG_FILE).is_file():
             folder = folder / MODEL_FOLDER
         if not (folder / CONFIG_FILE).is_file():
             raise ModelError(f"Folder '{name}' is no base model: it has no {CONFIG_FILE}.", "Name a Hugging Face model folder.")
-        return BaseModel(name, folder, "directory", _weights_hash(folder))
+        return BaseModel(name, folder, "package" if name == BUILTIN else "directory", _weights_hash(folder))
     if revision is None and (packaged := _packaged(name)) is not None:
         return packaged
     if name.count("/") > 1 or name.startswith((".", "/", "~")):
@@ -73,7 +71,9 @@ def find_base_model(name: str, revision: str | None = None, *, token: str | None
 
 
 def local_folder(name: str) -> Path | None:
-    """Return the folder of a base model that is on this machine, a directory or the ``offline`` extra's, else ``None``."""
+    """Return the folder of a base model that is on this machine, else ``None``."""
+    if name == BUILTIN:
+        return builtin_folder()
     return Path(name) if Path(name).is_dir() else _package_folder(name)
 
 
@@ -98,8 +98,8 @@ def _packaged(name: str) -> BaseModel | None:
 
 
 def _weights_hash(folder: Path) -> str | None:
-    weights = folder / WEIGHTS_FILE
-    return sha256_of(weights) if weights.is_file() else None
+    weights = (folder / name for name in (WEIGHTS_FILE, COMPACT_FILE))
+    return next((sha256_of(file) for file in weights if file.is_file()), None)
 
 
 def _from_hub(name: str, revision: str | None, token: str | None) -> Path:

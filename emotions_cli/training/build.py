@@ -15,6 +15,8 @@ from tokenizers import Tokenizer
 from emotions_cli.encoding import Encoder
 from emotions_cli.errors import ModelError, TrainingError
 from emotions_cli.labels import LabelSet, Task
+from emotions_cli.models.bundle import COMPACT_FILE
+from emotions_cli.models.compact import read_parameters
 from emotions_cli.settings import TrainingSettings
 from emotions_cli.training.base_models import BaseModel
 
@@ -84,9 +86,12 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int) 
             problem_type="single_label_classification" if task is Task.SINGLE_LABEL else "multi_label_classification",
         )
         tokenizer = AutoTokenizer.from_pretrained(base.folder)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            base.folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, use_safetensors=True
-        )
+        if (base.folder / COMPACT_FILE).is_file():
+            model = _from_integers(config, base.folder / COMPACT_FILE)
+        else:
+            model = AutoModelForSequenceClassification.from_pretrained(
+                base.folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, use_safetensors=True
+            )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
@@ -111,6 +116,18 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int) 
         if head.bias is not None:
             torch.nn.init.zeros_(head.bias)
     return model, tokenizer
+
+
+def _from_integers(config: Any, weights: Path) -> Any:
+    """Build a model with the parameters of a small bundle; a head of another size stays fresh."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    found = {name: torch.from_numpy(array) for name, array in read_parameters(weights).items()}
+    model.load_state_dict({name: values for name, values in found.items() if shapes.get(name) == values.shape}, strict=False)
+    return model
 
 
 def classification_head(model: Any) -> Any:

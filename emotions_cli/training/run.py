@@ -38,6 +38,7 @@ from emotions_cli.training.build import (
     seed_everything,
     start_from_priors,
 )
+from emotions_cli.training.emoji import add_emoji, unknown_emoji
 from emotions_cli.training.events import Evaluated, Event, Finished, Note, Started, Step
 from emotions_cli.training.export import add_fast_file, library_versions, make_probes, write_model_files
 from emotions_cli.training.loop import steps_per_epoch, train_steps
@@ -160,8 +161,10 @@ def _build(job: TrainingJob) -> _Parts:
     seed_everything(settings.seed)
     accelerator = build_accelerator(settings.device, settings.precision)
     model, tokenizer = build_model(base, job.dataset.labels, job.dataset.task, settings.max_length)
-    encoder = build_encoder(tokenizer, settings.max_length)
     examples, held_out = job.dataset.split(TRAIN), job.dataset.split(VALIDATION)
+    if settings.emoji:
+        add_emoji(model, tokenizer, unknown_emoji(tokenizer, examples.texts))
+    encoder = build_encoder(tokenizer, settings.max_length)
     if job.dataset.task is Task.MULTI_LABEL:
         start_from_priors(model, examples.targets)
     tokens = encoder.encode(examples.texts)
