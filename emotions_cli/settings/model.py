@@ -84,6 +84,9 @@ class TrainingSettings(Section):
     )
     patience: int = Field(0, ge=0, description="evaluations without a better metric before stopping early; 0: never")
     emoji: bool = Field(True, description="make tokens of the emoji that the base model does not know")
+    typing_errors: Fraction = Field(
+        0.0, description="share of the training texts that get typing errors, other ones in every epoch (0 to 1)"
+    )
     fast_file: bool = Field(
         True, description="make a second inference file of 8-bit integers, about twice as fast on CPUs with 8-bit products"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,13 +38,21 @@ class TrainingBatches:
         encoder: Pads them.
         batch_size: Texts a batch; the last one of an epoch may have fewer, none is dropped.
         seed: With the epoch's number it fixes the order.
+        varied: Gives the texts of an epoch, encoded, where they are not the same in all.
     """
 
     def __init__(
-        self, tokens: Sequence[TokenIds], targets: NDArray[np.bool_], encoder: Encoder, *, batch_size: int, seed: int
+        self,
+        tokens: Sequence[TokenIds],
+        targets: NDArray[np.bool_],
+        encoder: Encoder,
+        *,
+        batch_size: int,
+        seed: int,
+        varied: Callable[[int], Sequence[TokenIds]] | None = None,
     ) -> None:
         self._tokens = tokens
-        self._lengths = np.array([len(t) for t in tokens], dtype=np.int64)
+        self._varied = varied
         self._targets = targets.astype(np.float32)
         self._encoder = encoder
         self._batch_size = batch_size
@@ -54,19 +62,21 @@ class TrainingBatches:
         """Batches an epoch."""
         return -(-len(self._tokens) // self._batch_size)
 
-    def indices(self, epoch: int) -> list[IntArray]:
-        """Return which texts make up each batch of an epoch."""
+    def indices(self, epoch: int, tokens: Sequence[TokenIds] | None = None) -> list[IntArray]:
+        """Return which texts make up each batch of an epoch, by the lengths of its texts."""
+        lengths = np.array([len(t) for t in tokens or self._tokens], dtype=np.int64)
         rng = np.random.default_rng((self._seed, epoch))
         shuffled = rng.permutation(len(self._tokens))
         window = WINDOW_BATCHES * self._batch_size
-        ordered = np.concatenate([part[np.argsort(self._lengths[part], kind="stable")] for part in _cut(shuffled, window)])
+        ordered = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in _cut(shuffled, window)])
         batches = _cut(ordered, self._batch_size)
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yield an epoch's batches."""
-        for indices in self.indices(epoch):
-            yield make_batch(self._encoder, [self._tokens[i] for i in indices], self._targets[indices])
+        tokens = self._tokens if self._varied is None else self._varied(epoch)
+        for indices in self.indices(epoch, tokens):
+            yield make_batch(self._encoder, [tokens[i] for i in indices], self._targets[indices])
 
 
 def _cut(array: IntArray, size: int) -> list[IntArray]:

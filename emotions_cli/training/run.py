@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,13 +14,13 @@ import numpy as np
 
 from emotions_cli import __version__
 from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset
-from emotions_cli.encoding import Encoder
+from emotions_cli.encoding import Encoder, TokenIds
 from emotions_cli.errors import DataError, FastFileRefused, LossNotFinite, TrainingError, TrainingStopped
 from emotions_cli.extras import require
 from emotions_cli.labels import Task
 from emotions_cli.metrics.judgement import Judgement
 from emotions_cli.models.bundle import Manifest, write_manifest
-from emotions_cli.settings import Settings
+from emotions_cli.settings import Settings, TrainingSettings
 from emotions_cli.settings.render import record_text
 from emotions_cli.settings.sources import masked
 from emotions_cli.streams.atomic import whole_directory, whole_file
@@ -45,6 +45,7 @@ from emotions_cli.training.loop import steps_per_epoch, train_steps
 from emotions_cli.training.loss import balanced_weights, make_loss
 from emotions_cli.training.run_folder import RunFolder
 from emotions_cli.training.selection import Selection
+from emotions_cli.training.typing_noise import with_typing_errors
 from emotions_cli.training.validation import Decisions, Validation
 
 if TYPE_CHECKING:
@@ -168,7 +169,14 @@ def _build(job: TrainingJob) -> _Parts:
     if job.dataset.task is Task.MULTI_LABEL:
         start_from_priors(model, examples.targets)
     tokens = encoder.encode(examples.texts)
-    batches = TrainingBatches(tokens, examples.targets, encoder, batch_size=settings.batch_size, seed=settings.seed)
+    batches = TrainingBatches(
+        tokens,
+        examples.targets,
+        encoder,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        varied=partial(_mistyped, examples.texts, encoder, settings) if settings.typing_errors else None,
+    )
     validation = Validation(encoder.encode(held_out.texts), held_out.targets, job.dataset.labels, job.dataset.task, encoder)
     model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))
     total = settings.epochs * steps_per_epoch(len(batches), settings.accumulation_steps)
@@ -185,6 +193,10 @@ def _build(job: TrainingJob) -> _Parts:
         max_grad_norm=settings.max_grad_norm,
     )
     return _Parts(base, accelerator, model, tokenizer, validation, steps, total, sum(t.cut > 0 for t in tokens))
+
+
+def _mistyped(texts: Sequence[str], encoder: Encoder, settings: TrainingSettings, epoch: int) -> Sequence[TokenIds]:
+    return encoder.encode(with_typing_errors(texts, settings.typing_errors, np.random.default_rng((settings.seed, epoch, 1))))
 
 
 def _started(job: TrainingJob, parts: _Parts) -> Started:

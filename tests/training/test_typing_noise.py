@@ -1,0 +1,49 @@
+"""Typing errors look like slips of the hand, hit as many texts as asked for, and come from the seed alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from conftest import load_split, run_training
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emotions_cli.training.typing_noise import mistyped, with_typing_errors
+
+TEXTS = [f"the parcel number {i} didn't arrive before noon, as they had promised." for i in range(400)]
+
+
+def test_a_share_of_the_texts_gets_errors() -> None:
+    changed = with_typing_errors(TEXTS, 0.25, np.random.default_rng(0))
+    hits = sum(a != b for a, b in zip(changed, TEXTS, strict=True))
+    assert 60 < hits < 140
+    assert with_typing_errors(TEXTS, 0.0, np.random.default_rng(0)) == TEXTS
+
+
+def test_the_seed_decides() -> None:
+    first, again, other = (with_typing_errors(TEXTS, 0.5, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+@given(st.text(max_size=80), st.integers(0, 2**32 - 1))
+def test_any_text_keeps_its_words_and_about_its_length(text: str, seed: int) -> None:
+    result = mistyped(text, np.random.default_rng(seed))
+    assert result.count(" ") == text.rstrip(".").count(" ") or result.count(" ") == text.count(" ")
+    assert bool(result.strip()) == bool(text.strip())
+    assert len(result) <= len(text) + text.count(" ") + 1
+
+
+def test_training_with_them_is_repeatable_and_differs_from_training_without(
+    tiny_base: Path, easy_data: Path, tmp_path: Path
+) -> None:
+    data = load_split(easy_data)
+    options = {"epochs": 2, "fast_file": False}
+    runs = [
+        run_training(data, tiny_base, tmp_path / str(i), typing_errors=share, **options)
+        for i, share in enumerate((0.8, 0.8, 0.0))
+    ]
+    weights = [(run.model / "model.safetensors").read_bytes() for run in runs]
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
