@@ -81,10 +81,14 @@ def test_data_that_shares_no_label_is_an_error(emotions: Emotions, trained: Path
 def test_answers_can_be_limited(emotions: Emotions, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "two.csv").write_text("text,label\nso happy,joy\nso scared tonight,joy\nangry at you,anger\n", encoding="utf-8")
     common = ("evaluate", "--model", trained, "--data", "two.csv", "--json")
-    free, limited = emotions(*common), emotions(*common, "--labels", "data")
+    free, limited = emotions(*common, "--labels", "all"), emotions(*common, "--labels", "data")
     assert list(json.loads(free.stdout)["labels"]) == ["joy", "anger", "fear"]
-    assert "--labels data rules them out" in free.stderr
+    assert "such answers of the model are wrong here" in free.stderr
     assert list(json.loads(limited.stdout)["labels"]) == ["joy", "anger"]
+    # by itself the model answers what the data can have, and says so
+    by_itself = emotions(*common)
+    assert json.loads(by_itself.stdout)["labels"] == json.loads(limited.stdout)["labels"]
+    assert "The data has no label fear: the model may not answer so; --labels all lets it." in by_itself.stderr
     assert json.loads(emotions(*common, "--labels", "joy, anger").stdout) == json.loads(limited.stdout)
     wrong = emotions(*common, "--labels", "joy,angr")
     assert wrong.exit_code == 2

@@ -1,0 +1,92 @@
+"""The model in the package is whole, small, made by the recipe in the repository, and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from emotions_cli import load
+from emotions_cli.inference.classifier import PROBE_TOLERANCE
+from emotions_cli.models.bundle import CARD_FILE, Bundle
+from emotions_cli.models.ref import BUILTIN, open_model
+from emotions_cli.runtime.cpu import multiplies_int8
+from emotions_cli.settings import resolve
+from emotions_cli.settings.sources import masked
+
+Emotions = Callable[..., Result]
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+MOST_BYTES = 24_000_000
+
+
+@pytest.fixture(scope="module")
+def builtin() -> Bundle:
+    # every hash is checked
+    return open_model(BUILTIN, verify=True)
+
+
+def test_nothing_lies_beside_its_files_and_they_are_small(builtin: Bundle) -> None:
+    found = {file.name: file.stat().st_size for file in builtin.path.iterdir()}
+    assert found.keys() == {*builtin.manifest.files, "emotions.json"}
+    assert sum(found.values()) <= MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    "precision",
+    ["fp32", pytest.param("fast", marks=pytest.mark.skipif(not multiplies_int8(), reason="this CPU has no 8-bit products"))],
+)
+def test_it_answers_its_probes(builtin: Bundle, precision: str) -> None:
+    scores = load(precision=precision).scores([probe.text for probe in builtin.manifest.probes])
+    for row, probe in zip(scores, builtin.manifest.probes, strict=True):
+        # what the fast file answers may be some thousandths from fp32
+        assert row == pytest.approx(probe.scores, abs=PROBE_TOLERANCE if precision == "fp32" else 0.05)
+
+
+def test_its_card_says_what_a_user_must_know(builtin: Bundle) -> None:
+    card = (builtin.path / CARD_FILE).read_text(encoding="utf-8")
+    assert "{" not in card
+    for said in ("educational and research use", "CC BY 4.0", "challenge", "recipes/open.toml", "language model", "95 %"):
+        assert said in card
+
+
+def test_the_recipe_is_the_one_it_was_trained_by(builtin: Bundle) -> None:
+    resolved = masked(resolve({}, file=RECIPES / "builtin.toml").settings)
+    recorded = builtin.manifest.settings
+    assert {key: recorded[key] for key in ("data", "training")} == {key: resolved[key] for key in ("data", "training")}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("They lost my parcel again!", "anger"),
+        ("His coat still hangs by the door.", "sadness"),
+        ("The bus to the station leaves at ten past nine.", "neutral"),
+        ("I can't sleep, the results come back on Friday.", "fear"),
+        ("Wait, you two KNOW each other??", "surprise"),
+        ("We did it!! First place 🎉", "joy"),
+        ("Mum kept every letter I ever wrote her. I love that woman.", "love"),
+    ],
+)
+def test_it_reads_everyday_sentences(text: str, expected: str) -> None:
+    assert load().predict([text])[0].label == expected
+
+
+def test_it_is_the_default_and_can_be_limited(emotions: Emotions) -> None:
+    free = emotions("predict", "--text", "Back again tomorrow, same time.", "--scores", "--format", "jsonl")
+    limited = emotions(
+        "predict", "--text", "Back again tomorrow, same time.", "--labels", "joy,anger", "--scores", "--format", "jsonl"
+    )
+    assert free.exit_code == limited.exit_code == 0
+    assert '"score_neutral"' in free.stdout
+    assert '"score_neutral"' not in limited.stdout
+    assert emotions("predict", "--text", "a", "--labels", "joi").exit_code == 1
+
+
+def test_its_card_is_shown(emotions: Emotions) -> None:
+    result = emotions("models", "show")
+    assert result.exit_code == 0
+    assert "sadness, joy, love, anger, fear, surprise, neutral" in result.stdout
+    assert "dair-ai/emotion" in result.stdout
