@@ -83,6 +83,10 @@ class TrainingSettings(Section):
         "macro_f1", description="validation metric that chooses the best weights: macro_f1, accuracy, weighted_f1, micro_f1, nll"
     )
     patience: int = Field(0, ge=0, description="evaluations without a better metric before stopping early; 0: never")
+    pooling: Literal["auto", "first", "mean"] = Field(
+        "auto",
+        description="what the head reads: first (token), mean (of all tokens), auto (as the base model does, else first)",
+    )
     emoji: bool = Field(True, description="make tokens of the emoji that the base model does not know")
     typing_errors: Fraction = Field(
         0.0, description="share of the training texts that get typing errors, other ones in every epoch (0 to 1)"

@@ -19,6 +19,7 @@ from emotions_cli.models.bundle import COMPACT_FILE
 from emotions_cli.models.compact import read_parameters
 from emotions_cli.settings import TrainingSettings
 from emotions_cli.training.base_models import BaseModel
+from emotions_cli.training.pooling import FIRST, MEAN, POOLING, mean_pooled_class
 
 if TYPE_CHECKING:
     import torch
@@ -61,23 +62,32 @@ def _has_bf16(device: str) -> bool:
     return False
 
 
-def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int) -> tuple[Any, Any]:
+def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int, pooling: str = "auto") -> tuple[Any, Any]:
     """Load a base model and its tokenizer; the classification head is fresh, unless it was trained for the same labels.
 
+    Args:
+        base: Where it is.
+        labels: What the head answers.
+        task: Single-label or multi-label.
+        max_length: Longest input in tokens.
+        pooling: ``first`` token, ``mean`` of all tokens, or ``auto``: what the base model was trained with here, else the first.
+
     Returns:
-        A ``transformers`` sequence classifier in fp32, and its tokenizer.
+        A sequence classifier in fp32, and its tokenizer.
 
     Raises:
         ModelError: The folder can't be loaded, has no fast tokenizer, or reads fewer tokens than ``max_length``.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        before = list((AutoConfig.from_pretrained(base.folder).id2label or {}).values())
+        original = AutoConfig.from_pretrained(base.folder)
+        before, pooled_before = list((original.id2label or {}).values()), getattr(original, POOLING, FIRST)
+        pooled = pooled_before if pooling == "auto" else pooling
         config = AutoConfig.from_pretrained(
             base.folder,
             num_labels=len(labels),
@@ -85,13 +95,13 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int) 
             label2id=labels.ids(),
             problem_type="single_label_classification" if task is Task.SINGLE_LABEL else "multi_label_classification",
         )
+        setattr(config, POOLING, pooled)
         tokenizer = AutoTokenizer.from_pretrained(base.folder)
-        if (base.folder / COMPACT_FILE).is_file():
-            model = _from_integers(config, base.folder / COMPACT_FILE)
-        else:
-            model = AutoModelForSequenceClassification.from_pretrained(
-                base.folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, use_safetensors=True
-            )
+        model = _load(base.folder, config, pooled_before)
+        if pooled != pooled_before:
+            loaded, model = model, _fresh(config, pooled)
+            # all but the head, and the pooler that only one of them has
+            model.base_model.load_state_dict(loaded.base_model.state_dict(), strict=False)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
@@ -109,7 +119,7 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int) 
         )
     model.config.pad_token_id = tokenizer.pad_token_id
     tokenizer.model_max_length = max_length
-    if before != list(labels):
+    if before != list(labels) or pooled != pooled_before:
         # a head of the same size but for other labels would be kept
         head = classification_head(model)
         torch.nn.init.normal_(head.weight, std=getattr(config, "initializer_range", 0.02))
@@ -118,16 +128,32 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int) 
     return model, tokenizer
 
 
-def _from_integers(config: Any, weights: Path) -> Any:
-    """Build a model with the parameters of a small bundle; a head of another size stays fresh."""
+def _load(folder: Path, config: Any, pooling: str) -> Any:
+    """Load a model, in fp32 or from a small bundle's integers; a head of another size stays fresh."""
     import torch
-    from transformers import AutoModelForSequenceClassification
 
-    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    if not (folder / COMPACT_FILE).is_file():
+        return _kind(pooling).from_pretrained(
+            folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, use_safetensors=True
+        )
+    model = _fresh(config, pooling)
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    found = {name: torch.from_numpy(array) for name, array in read_parameters(weights).items()}
+    found = {name: torch.from_numpy(array) for name, array in read_parameters(folder / COMPACT_FILE).items()}
     model.load_state_dict({name: values for name, values in found.items() if shapes.get(name) == values.shape}, strict=False)
     return model
+
+
+def _fresh(config: Any, pooling: str) -> Any:
+    import torch
+
+    kind = _kind(pooling)
+    return kind(config) if pooling == MEAN else kind.from_config(config, dtype=torch.float32)
+
+
+def _kind(pooling: str) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    return mean_pooled_class() if pooling == MEAN else AutoModelForSequenceClassification
 
 
 def classification_head(model: Any) -> Any:

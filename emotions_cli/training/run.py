@@ -161,7 +161,7 @@ def _build(job: TrainingJob) -> _Parts:
     base = find_base_model(settings.base_model, revision=hub.base_model_revision, token=token)
     seed_everything(settings.seed)
     accelerator = build_accelerator(settings.device, settings.precision)
-    model, tokenizer = build_model(base, job.dataset.labels, job.dataset.task, settings.max_length)
+    model, tokenizer = build_model(base, job.dataset.labels, job.dataset.task, settings.max_length, settings.pooling)
     examples, held_out = job.dataset.split(TRAIN), job.dataset.split(VALIDATION)
     if settings.emoji:
         add_emoji(model, tokenizer, unknown_emoji(tokenizer, examples.texts))
