@@ -9,7 +9,6 @@ import typer
 
 from emotions_cli.cli._options import JsonOpt
 from emotions_cli.cli._output import plain_table, print_json, stdout_console
-from emotions_cli.models.ref import BUILTIN
 
 if TYPE_CHECKING:
     from emotions_cli.models.bundle import Bundle
@@ -24,7 +23,7 @@ def models_group() -> None:
 
 @app.command("show")
 def show_command(
-    model: Annotated[str, typer.Argument(metavar="REF", help="builtin, a run's folder or a bundle's.")] = BUILTIN,
+    model: Annotated[str, typer.Argument(metavar="REF", help="builtin, a run's folder or a bundle's.")] = "builtin",
     as_json: JsonOpt = False,
 ) -> None:
     """Show what a model answers, how large it is, what it learned from, and its card."""

@@ -55,7 +55,7 @@ def evaluate(
         dataset: The data.
         split: Which split; by default test, else validation, else all rows.
         answers: Labels the model may answer; of a single-label model their probabilities are scaled up to 1. By default those
-            of the data when a single-label model knows them all and more, else all of the model's.
+            of the data when they are several and a single-label model knows them all and more, else all of the model's.
         ece_bins: Bins of the expected calibration error.
 
     Raises:
@@ -70,7 +70,9 @@ def evaluate(
             f"The model is {classifier.task}, '{dataset.reference}' is {dataset.task} data.",
             "Choose data of the model's kind, or bring it there with --label-map.",
         )
-    narrowed = answers is None and dataset.task is Task.SINGLE_LABEL and set(dataset.labels) < set(classifier.labels)
+    # with a single label left every answer would be right
+    fewer = len(dataset.labels) > 1 and set(dataset.labels) < set(classifier.labels)
+    narrowed = answers is None and dataset.task is Task.SINGLE_LABEL and fewer
     if narrowed:
         answers = dataset.labels.names
     allowed = [label for label in classifier.labels if answers is None or label in answers]

@@ -205,12 +205,6 @@ def test_a_model_that_is_none(emotions: Emotions, reviews: Path, reference: str,
     assert message in result.stderr
 
 
-def test_no_model_at_all(emotions: Emotions) -> None:
-    result = emotions("predict", "so happy")
-    assert result.exit_code == 2
-    assert "emotions train --data sample" in result.stderr
-
-
 def test_a_changed_byte_in_the_model_is_named(emotions: Emotions, trained_copy: Path) -> None:
     path = trained_copy / "model" / "model.onnx"
     content = bytearray(path.read_bytes())

@@ -100,7 +100,7 @@ def test_a_multi_label_evaluation_is_that_of_scikit_learn(multi_classifier: Clas
 
 def test_answers_outside_the_data_are_wrong_and_said(classifier: Classifier) -> None:
     pairs = [(text, "joy") for text in EASY["fear"]] + [(text, "anger") for text in EASY["anger"]]
-    evaluation = evaluate(classifier, dataset(["anger", "joy"], test=pairs))
+    evaluation = evaluate(classifier, dataset(["anger", "joy"], test=pairs), answers=classifier.labels.names)
     (note,) = evaluation.notes
     assert note.startswith("The data has no label fear: such answers of the model are wrong here")
     free = classifier.predict([text for text, _ in pairs])
@@ -129,6 +129,15 @@ def test_answers_can_be_limited_to_labels(classifier: Classifier) -> None:
         share = free.scores["joy"] / (free.scores["joy"] + free.scores["anger"])
         assert prediction.scores["joy"] == pytest.approx(share, abs=1e-4)
         assert prediction.label == ("joy" if share > 0.5 else "anger")
+
+
+def test_answers_are_those_of_the_data_by_themselves(classifier: Classifier) -> None:
+    pairs = [(text, "joy") for text in EASY["fear"]] + [(text, "anger") for text in EASY["anger"]]
+    data = dataset(["anger", "joy"], test=pairs)
+    by_itself, asked_for = evaluate(classifier, data), evaluate(classifier, data, answers=["anger", "joy"])
+    assert by_itself.judgement.overall == asked_for.judgement.overall
+    (note,) = by_itself.notes
+    assert note == "The data has no label fear: the model may not answer so; --labels all lets it."
 
 
 def test_labels_without_a_text_in_the_split_are_said(classifier: Classifier) -> None:

@@ -10,11 +10,15 @@ from typer.testing import Result
 
 from emotions_cli import load
 from emotions_cli.inference.classifier import PROBE_TOLERANCE
+from emotions_cli.metrics.probabilities import probabilities
 from emotions_cli.models.bundle import CARD_FILE, Bundle
 from emotions_cli.models.ref import BUILTIN, open_model
 from emotions_cli.runtime.cpu import multiplies_int8
 from emotions_cli.settings import resolve
 from emotions_cli.settings.sources import masked
+from emotions_cli.training.base_models import find_base_model
+from emotions_cli.training.build import build_model
+from emotions_cli.training.validation import logits_of
 
 Emotions = Callable[..., Result]
 
@@ -43,6 +47,15 @@ def test_it_answers_its_probes(builtin: Bundle, precision: str) -> None:
     for row, probe in zip(scores, builtin.manifest.probes, strict=True):
         # what the fast file answers may be some thousandths from fp32
         assert row == pytest.approx(probe.scores, abs=PROBE_TOLERANCE if precision == "fp32" else 0.05)
+
+
+def test_training_starts_from_the_very_model(builtin: Bundle) -> None:
+    model, _ = build_model(find_base_model(BUILTIN), builtin.labels, builtin.manifest.task, builtin.manifest.max_length)
+    encoder = builtin.encoder()
+    tokens = encoder.encode([probe.text for probe in builtin.manifest.probes])
+    scores = probabilities(logits_of(model, encoder, tokens), builtin.manifest.task, builtin.manifest.temperature)
+    for row, probe in zip(scores, builtin.manifest.probes, strict=True):
+        assert row == pytest.approx(probe.scores, abs=PROBE_TOLERANCE)
 
 
 def test_its_card_says_what_a_user_must_know(builtin: Bundle) -> None:
@@ -75,10 +88,9 @@ def test_it_reads_everyday_sentences(text: str, expected: str) -> None:
 
 
 def test_it_is_the_default_and_can_be_limited(emotions: Emotions) -> None:
-    free = emotions("predict", "--text", "Back again tomorrow, same time.", "--scores", "--format", "jsonl")
-    limited = emotions(
-        "predict", "--text", "Back again tomorrow, same time.", "--labels", "joy,anger", "--scores", "--format", "jsonl"
-    )
+    command = ("predict", "--text", "Back again tomorrow, same time.", "--scores", "--format", "jsonl")
+    limited = emotions(*command, "--labels", "joy,anger")
+    free = emotions(*command)
     assert free.exit_code == limited.exit_code == 0
     assert '"score_neutral"' in free.stdout
     assert '"score_neutral"' not in limited.stdout

@@ -24,8 +24,8 @@ WITHOUT_DEFAULT = {
         "label_column": "label",
         "label_separator": "|",
         "label_map": "map.toml",
+        "copies": "copies",
     },
-    "inference": {"model": "runs/sample"},
     "evaluation": {"split": "test"},
     "hub": {"token": "hf_topsecret123", "base_model_revision": "main"},
 }
