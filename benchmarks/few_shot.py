@@ -3,8 +3,8 @@
     python benchmarks/few_shot.py --data REF --bases builtin sentence-transformers/all-MiniLM-L6-v2 [--label-map FILE]
 
 Of each label 8, 32 and 128 training texts are drawn, five times; every base model is fine-tuned on the same ones with the same
-settings, for the same number of steps, and judged on the validation split as it stands at the end: nothing is chosen by looking
-at it. Accuracy, mean over the draws, and the standard deviation between them.
+settings (a fresh head on the mean of all tokens) for the same number of steps, and judged on the validation split as it stands at
+the end: nothing is chosen by looking at it. Accuracy, mean over the draws, and the standard deviation between them.
 """
 
 from __future__ import annotations
@@ -54,10 +54,12 @@ def accuracy_of(base_name: str, dataset: Dataset, train: Examples, judged: Examp
     """Fine-tune a base model on some texts and judge it."""
     steps_an_epoch = math.ceil(len(train) / BATCH_SIZE)
     epochs = max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps_an_epoch))
-    settings = TrainingSettings(base_model=base_name, epochs=epochs, batch_size=BATCH_SIZE, learning_rate=1e-4, seed=seed)
+    settings = TrainingSettings(base_model=base_name, epochs=epochs, batch_size=BATCH_SIZE, pooling="mean", seed=seed)
     seed_everything(seed)
     accelerator = build_accelerator(settings.device, settings.precision)
-    model, tokenizer = build_model(find_base_model(base_name), dataset.labels, dataset.task, settings.max_length)
+    model, tokenizer = build_model(
+        find_base_model(base_name), dataset.labels, dataset.task, settings.max_length, settings.pooling
+    )
     encoder = build_encoder(tokenizer, settings.max_length)
     batches = TrainingBatches(encoder.encode(train.texts), train.targets, encoder, batch_size=BATCH_SIZE, seed=seed)
     model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from emotions_cli.errors import DataError
+from emotions_cli.errors import DataError, UsageError, nearest
 
 # The order in which well-known emotions are listed; other labels follow in alphabetical order.
 CUSTOMARY_ORDER = ("sadness", "joy", "love", "anger", "fear", "surprise", "neutral")
@@ -62,3 +62,25 @@ class LabelSet:
 
     def __contains__(self, name: object) -> bool:
         return name in self.names
+
+
+def check_answers(wanted: Sequence[str], known: Sequence[str], task: Task) -> None:
+    """Raise unless a model can be limited to some of its labels.
+
+    Args:
+        wanted: The only labels it may answer.
+        known: All labels of the model.
+        task: Its task.
+
+    Raises:
+        UsageError: They are a single string, the model lacks one, or there are too few to choose between.
+    """
+    listed = ", ".join(known)
+    if isinstance(wanted, str):
+        raise UsageError(f"The labels are a string, {wanted!r}.", "Give a list of labels.")
+    unknown = next((label for label in wanted if label not in known), None)
+    if unknown is not None:
+        raise UsageError(f"The model has no label '{unknown}'.{nearest(unknown, known)}", f"It has: {listed}.")
+    least = 2 if task is Task.SINGLE_LABEL else 1
+    if len(set(wanted)) < least:
+        raise UsageError(f"There must be at least {least} different labels to answer with.", f"The model has: {listed}.")

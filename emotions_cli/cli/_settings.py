@@ -37,7 +37,7 @@ def resolve_settings(file: Path | None, assignments: list[str] | None, **section
 
 def split_labels(labels: str | None) -> list[str] | None:
     """Take ``--labels A,B`` apart."""
-    return None if labels is None else [name.strip() for name in labels.split(",")]
+    return None if labels is None else [name.strip() for name in labels.split(",") if name.strip()]
 
 
 def open_classifier(inference: InferenceSettings, *, labels: list[str] | None = None) -> Classifier:

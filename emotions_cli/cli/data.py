@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from emotions_cli.data.summary import Summary
     from emotions_cli.encoding import Encoder
 
-MIXED_COLUMNS = ("text", "label", "source")
-
 app = typer.Typer(no_args_is_help=True, help="Look at labelled data, find what is wrong with it, mix it.")
 
 ReferenceArg = Annotated[str, typer.Argument(metavar="REF", help="sample, a file, a glob, a folder of splits, or hf:NAME.")]
@@ -100,17 +98,13 @@ def mix_command(
     assignments: SetOpt = None,
 ) -> None:
     """Make one data set out of several: relabelled, corrected, capped and repeated as a file says."""
-    from emotions_cli.data.mixture import mix, read_mixture
-    from emotions_cli.streams.formats import Format
-    from emotions_cli.streams.writers import file_writer
+    from emotions_cli.data.mixture import mix, read_mixture, write_mixed
 
     resolved = resolve_settings(settings, assignments, data={"copies": copies}).settings
     token = None if resolved.hub.token is None else resolved.hub.token.get_secret_value()
     mixed = mix(read_mixture(mixture), copies=resolved.data.copies, token=token)
     say(mixed.notes)
-    for split, rows in mixed.splits.items():
-        with file_writer(output / f"{split}.jsonl", Format.JSONL, MIXED_COLUMNS) as writer:
-            writer.write([{"text": row.text, "label": row.label, "source": row.source} for row in rows])
+    write_mixed(mixed, output)
     table = plain_table("split", "source", *(f">{_escaped(label)}" for label in mixed.labels), ">all")
     for (split, source), counts in mixed.counts().items():
         table.add_row(split, _escaped(source), *(f"{counts[label]:,}" for label in mixed.labels), f"{sum(counts.values()):,}")

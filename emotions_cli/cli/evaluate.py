@@ -21,7 +21,8 @@ from emotions_cli.cli._options import (
 )
 from emotions_cli.cli._output import label_table, plain_table, print_json, say, stdout_console
 from emotions_cli.cli._settings import data_request, open_classifier, resolve_settings, split_labels
-from emotions_cli.errors import GateFailed, UsageError, nearest
+from emotions_cli.errors import GateFailed
+from emotions_cli.labels import check_answers
 from emotions_cli.streams.formats import Format, writable_format
 
 if TYPE_CHECKING:
@@ -110,11 +111,8 @@ def _answers(labels: str | None, classifier: Classifier, dataset: Dataset) -> li
         return None
     if labels in {"data", "all"}:
         return list(dataset.labels if labels == "data" else classifier.labels)
-    names = split_labels(labels) or []
-    for name in names:
-        if name not in classifier.labels:
-            known = classifier.labels.names
-            raise UsageError(f"The model has no label '{name}' (it has: {', '.join(known)}).{nearest(name, known)}", "")
+    names = split_labels(labels)
+    check_answers(names or [], classifier.labels.names, classifier.task)
     return names
 
 

@@ -58,7 +58,10 @@ def export_command(
         ),
     ] = None,
     card: Annotated[
-        Path | None, typer.Option("--card", metavar="FILE", help="Model card for a compact bundle, its README.md.")
+        Path | None,
+        typer.Option(
+            "--card", metavar="FILE", exists=True, dir_okay=False, help="Model card for a compact bundle, its README.md."
+        ),
     ] = None,
     data: DataOpt = None,
     text_column: TextColumnOpt = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +46,7 @@ def _print_facts(bundle: Bundle, reference: str) -> None:
     table.add_row("labels", escape(", ".join(manifest.labels)))
     table.add_row("task", str(manifest.task))
     table.add_row("longest text", f"{manifest.max_length} tokens")
-    table.add_row("size", f"{_size(bundle) / 1e6:,.1f} MB in {len(manifest.files)} files")
+    table.add_row("size", f"{_size(bundle) / 1e6:,.1f} MB in {len(manifest.files) + 1} files")
     if manifest.fast is not None:
         table.add_row("8-bit integers", f"{manifest.fast.same_label:.2%} of {manifest.fast.texts:,} held-out texts as in fp32")
     if name := manifest.base_model.get("name"):
@@ -64,13 +63,14 @@ def _print_facts(bundle: Bundle, reference: str) -> None:
 
 
 def _print_card(card: str) -> None:
-    if not sys.stdout.isatty():
+    console = stdout_console()
+    if not console.is_terminal:
         print(card, end="")
         return
     from rich.markdown import Markdown
 
-    stdout_console().print(Markdown(card))
+    console.print(Markdown(card))
 
 
 def _size(bundle: Bundle) -> int:
-    return sum((bundle.path / name).stat().st_size for name in bundle.manifest.files)
+    return sum(file.stat().st_size for file in bundle.path.iterdir())

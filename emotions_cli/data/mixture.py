@@ -22,6 +22,7 @@ the other splits stay those of the published data.
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,15 +33,18 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset
+from emotions_cli.data.dataset import TEST, TRAIN, VALIDATION, Dataset
 from emotions_cli.data.load import DataRequest, load_dataset, with_validation
-from emotions_cli.errors import DataError
+from emotions_cli.errors import DataError, StorageError, nearest
 from emotions_cli.labels import LabelSet, Task
+from emotions_cli.streams.atomic import whole_directory
 from emotions_cli.streams.formats import Format
 from emotions_cli.streams.readers import ReadOptions, open_rows
+from emotions_cli.streams.writers import file_writer
 
 HASH_DIGITS = 16
 TEXT_HASH, LABEL = "text_sha256", "label"
+COLUMNS = ("text", "label", "source")
 
 
 class Source(BaseModel):
@@ -142,8 +146,8 @@ def _placed(source: Source, folder: Path) -> Source:
 def mix(mixture: Mixture, *, copies: Path | None = None, token: str | None = None) -> Mixed:
     """Load all sources and put them together.
 
-    A training text that also stands in a validation split is left out, and so is one that has different labels in different
-    rows; of equal rows of one source one is kept.
+    A training text that also stands in a validation or test split is left out, and so is one that has different labels in
+    different rows; of equal rows of one source one is kept.
 
     Args:
         mixture: What to mix.
@@ -151,28 +155,50 @@ def mix(mixture: Mixture, *, copies: Path | None = None, token: str | None = Non
         token: Access token for the Hub.
 
     Raises:
-        DataError: A source can't be read, has several labels a text, or a file of corrections is malformed.
+        DataError: A source can't be read, has several labels a text, lacks a label that a limit or a correction names, or a file
+            of corrections is malformed.
     """
     train: list[tuple[Source, list[MixedText]]] = []
     validation: list[MixedText] = []
     notes: list[str] = []
     rng = np.random.default_rng(mixture.seed)
+    if copies is not None and not copies.is_dir():
+        raise DataError(f"Folder '{copies}' with local copies is not there.", "Check --copies.")
+    test: list[MixedText] = []
     for source in mixture.sources:
         dataset = _load(source, mixture.seed, copies, token)
         notes += [f"{source.name}: {note}" for note in dataset.notes]
+        _check_limits(source, dataset.labels)
         rows = _rows(dataset, TRAIN, source)
         if source.corrections is not None:
-            rows, said = _corrected(rows, Path(source.corrections))
+            rows, said = _corrected(rows, Path(source.corrections), dataset.labels)
             notes.append(f"{source.name}: {said}")
         train.append((source, rows))
         validation += _rows(dataset, VALIDATION, source)
-    unfit, said_of_unfit = _unfit(train, validation)
+        test += _rows(dataset, TEST, source) if TEST in dataset.splits else []
+    unfit, said_of_unfit = _unfit(train, [*validation, *test])
     notes += said_of_unfit
     mixed = []
     for source, rows in train:
         kept = {_key(row.text): row for row in rows if _key(row.text) not in unfit}
         mixed += _at_most(list(kept.values()), source.at_most, rng) * source.repeat
     return Mixed({TRAIN: mixed, VALIDATION: validation}, notes)
+
+
+def write_mixed(mixed: Mixed, folder: Path) -> None:
+    """Write ``train.jsonl`` and ``validation.jsonl``, with columns text, label and source, in the place of what stood there.
+
+    Raises:
+        StorageError: The folder holds something else, or the disk refuses.
+    """
+    names = {f"{split}.jsonl": rows for split, rows in mixed.splits.items()}
+    other = next((file.name for file in folder.iterdir() if file.name not in names), None) if folder.is_dir() else None
+    if other is not None or (folder.exists() and not folder.is_dir()):
+        raise StorageError(f"'{folder}' holds something else ({other or 'it is a file'}).", "Choose another --output.")
+    with whole_directory(folder) as part:
+        for name, rows in names.items():
+            with file_writer(part / name, Format.JSONL, COLUMNS) as writer:
+                writer.write([{"text": row.text, "label": row.label, "source": row.source} for row in rows])
 
 
 def text_hash(text: str) -> str:
@@ -189,7 +215,9 @@ def _load(source: Source, seed: int, copies: Path | None, token: str | None) -> 
         raise DataError(
             f"Source '{source.name}' has several labels a text; a mixture has one.", "Bring it there with a label_map."
         )
-    return replace(with_validation(dataset, source.validation_fraction, seed), reference=source.reference)
+    if reference != source.reference:
+        dataset = replace(dataset, reference=source.reference, notes=(f"read from {reference}", *dataset.notes))
+    return with_validation(dataset, source.validation_fraction, seed)
 
 
 def _rows(dataset: Dataset, split: str, source: Source) -> list[MixedText]:
@@ -202,25 +230,46 @@ def _rows(dataset: Dataset, split: str, source: Source) -> list[MixedText]:
     ]
 
 
-def _corrected(rows: list[MixedText], path: Path) -> tuple[list[MixedText], str]:
-    corrections = _read_corrections(path)
+def _check_limits(source: Source, labels: LabelSet) -> None:
+    if unknown := next((label for label in source.at_most if label not in labels), None):
+        raise DataError(
+            f"Source '{source.name}' limits label '{unknown}', which it does not have.", f"It has: {', '.join(labels)}."
+        )
+
+
+def _corrected(rows: list[MixedText], path: Path, labels: LabelSet) -> tuple[list[MixedText], str]:
+    corrections = _read_corrections(path, labels)
     kept, changed, dropped = [], 0, 0
+    found: set[str] = set()
     for row in rows:
-        label = corrections.get(text_hash(row.text), row.label)
+        name = text_hash(row.text)
+        if name not in corrections:
+            kept.append(row)
+            continue
+        found.add(name)
+        label = corrections[name]
         changed += label not in {row.label, ""}
         dropped += label == ""
         if label:
             kept.append(replace(row, label=label))
-    return kept, f"{changed:,} training rows have a corrected label, {dropped:,} are left out"
+    unused = len(corrections.keys() - found)
+    said = f"{changed:,} training rows have a corrected label, {dropped:,} are left out"
+    return kept, said + (f"; {unused:,} corrections are of other texts" if unused else "")
 
 
-def _read_corrections(path: Path) -> Mapping[str, str]:
+def _read_corrections(path: Path, labels: LabelSet) -> Mapping[str, str]:
     found: dict[str, str] = {}
     with open_rows(path, ReadOptions(Format.CSV, text_column=TEXT_HASH)) as source:
-        if missing := {TEXT_HASH, LABEL} - set(source.columns):
-            raise DataError(f"Corrections '{path}' have no column {missing.pop()}.", f"Its columns are {TEXT_HASH} and {LABEL}.")
-        for row in source.rows:
-            found[str(row[TEXT_HASH])] = str(row[LABEL] or "").strip()
+        if missing := sorted({TEXT_HASH, LABEL} - set(source.columns)):
+            raise DataError(f"Corrections '{path}' have no column {missing[0]}.", f"Its columns are {TEXT_HASH} and {LABEL}.")
+        for number, row in enumerate(source.rows, start=1):
+            name, label = str(row[TEXT_HASH]), str(row[LABEL] or "").strip()
+            if re.fullmatch(f"[0-9a-f]{{{HASH_DIGITS}}}", name) is None:
+                raise DataError(f"Corrections '{path}' row {number}: '{name}' is no hash.", f"Write {HASH_DIGITS} digits of it.")
+            if label and label not in labels:
+                raise DataError(f"Corrections '{path}' row {number}: no label '{label}'.{nearest(label, labels)}", "")
+            if found.setdefault(name, label) != label:
+                raise DataError(f"Corrections '{path}' row {number}: {name} has two labels.", "List it once.")
     return found
 
 
@@ -235,7 +284,7 @@ def _unfit(train: Iterable[tuple[Source, list[MixedText]]], validation: list[Mix
     contradictory = {key for key, said in labels.items() if len(said) > 1} - leaked
     notes = []
     if leaked:
-        notes.append(f"{len(leaked):,} training texts stand in a validation split too and are left out of training")
+        notes.append(f"{len(leaked):,} training texts stand in a validation or test split too and are left out of training")
     if contradictory:
         notes.append(f"{len(contradictory):,} training texts have different labels in different rows and are left out")
     return leaked | contradictory, notes

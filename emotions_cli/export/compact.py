@@ -132,7 +132,9 @@ def _store_tables(graph: Graph, original: Graph) -> dict[str, Stored]:
 
 def _is_table(node: Any, value: str, original: Graph) -> bool:
     table = original.weights.get(str(value).removesuffix("_half"))
-    wanted = node.op_type == "Gather" or (node.op_type == "Gemm" and attribute(node, "transB", 0) == 1)
+    wanted = (node.op_type == "Gather" and attribute(node, "axis", 0) == 0) or (
+        node.op_type == "Gemm" and attribute(node, "transB", 0) == 1
+    )
     return wanted and table is not None and table.ndim == 2 and len(table) >= LEAST_ROWS and table.dtype == np.float32
 
 
@@ -144,7 +146,9 @@ def _origins(graph: Graph, parameters: Mapping[str, Floats]) -> dict[str, Origin
     for parameter, values in parameters.items():
         found = next((origin for name, array in tensors.items() if (origin := _place(name, array, values)) is not None), None)
         if found is None:
-            raise ModelError(f"Parameter {parameter} of the model is not in its ONNX file.", "Export it anew: --to onnx.")
+            raise ModelError(
+                f"Parameter {parameter} is not in the model's ONNX file as it is.", "This architecture can't be stored in 8 bits."
+            )
         origins[parameter] = found
     return origins
 
@@ -166,29 +170,17 @@ def _placed(folder: Path, layout: Layout, weights: Mapping[str, NDArray[Any]], *
     """Write the tensors of all graphs once; return name → (offset in the file, bytes) of those that the graphs refer to."""
     from safetensors.numpy import save_file
 
-    needed = {name for graph in graphs for node in graph.nodes for name in node.input}
-    for part in layout.stored.values():
-        needed.update(name for name in (part.values, part.scales, part.balance) if name)
-    kept = {origin.tensor for origin in layout.parameters.values() if origin.tensor not in layout.stored}
-    tensors = {
-        name: np.ascontiguousarray(array)
-        for name, array in weights.items()
-        if name in kept or (name in needed and array.nbytes >= LEAST_BYTES) or name in _parts(layout)
-    }
+    used = {name for graph in graphs for node in graph.nodes for name in node.input}
+    large = {name for name in used if name in weights and weights[name].nbytes >= LEAST_BYTES}
+    whole = {origin.tensor for origin in layout.parameters.values() if origin.tensor not in layout.stored}
+    parts = {name for part in layout.stored.values() for name in (part.values, part.scales, part.balance) if name}
+    tensors = {name: np.ascontiguousarray(weights[name]) for name in sorted(large | whole | parts)}
     path = folder / COMPACT_FILE
     save_file(tensors, str(path), metadata={METADATA_KEY: json.dumps(asdict(layout), sort_keys=True)})
-    content = path.read_bytes()
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    return {
-        name: (start + header[name]["data_offsets"][0], array.nbytes)
-        for name, array in tensors.items()
-        if array.nbytes >= LEAST_BYTES
-    }
-
-
-def _parts(layout: Layout) -> set[str]:
-    return {name for part in layout.stored.values() for name in (part.values, part.scales, part.balance) if name}
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(length))
+    return {name: (8 + length + header[name]["data_offsets"][0], tensors[name].nbytes) for name in large}
 
 
 def _refer(model: Any, tensors: Mapping[str, tuple[int, int]]) -> None:

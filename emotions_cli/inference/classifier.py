@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from emotions_cli.encoding import CONFIG_FILE, TOKENIZER_FILE, Encoder, IntArray, TokenIds
-from emotions_cli.errors import BundleCorrupt, ModelError, nearest
+from emotions_cli.errors import BundleCorrupt
 from emotions_cli.inference.backends import Backend, HandingOver, Precision, choose_precision
 from emotions_cli.inference.prediction import Prediction, make_predictions
-from emotions_cli.labels import LabelSet, Task
+from emotions_cli.labels import LabelSet, Task, check_answers
 from emotions_cli.metrics.decisions import BoolArray, best_label, decision_margins, over_thresholds
 from emotions_cli.metrics.probabilities import FloatArray, probabilities
 from emotions_cli.models.bundle import COMPACT_FILE, FAST_FILE, ONNX_FILE, Bundle, Manifest
@@ -56,7 +56,7 @@ class Classifier:
     """Answers texts with labels and scores. Make one with :meth:`open` or :func:`emotions_cli.load`.
 
     Attributes:
-        manifest: What the bundle says about itself.
+        manifest: What the bundle says about itself; of a classifier that may answer only some labels, with those alone.
         precision: What it computes in, fp32 or fast.
         why: A sentence on the choice.
     """
@@ -104,7 +104,8 @@ class Classifier:
             labels: The only labels it may answer; of a single-label model their probabilities are scaled up to 1.
 
         Raises:
-            ModelError: There is no such model, it can't be opened, not in this precision, or it has no such label.
+            ModelError: There is no such model, it can't be opened, or not in this precision.
+            UsageError: It has no such label, or nothing is left to choose between.
             BundleCorrupt: A file has changed, or a probe is answered differently.
             ValueError: No such precision or way with long texts, no room in a batch, or less than no threads.
         """
@@ -239,10 +240,7 @@ def _narrowed(manifest: Manifest, labels: Sequence[str] | None) -> tuple[Manifes
     """Return what a manifest says of some of its labels, and their columns, in the model's order."""
     if labels is None:
         return manifest, np.arange(len(manifest.labels))
-    known = manifest.labels
-    unknown = next((label for label in labels if label not in known), None)
-    if unknown is not None:
-        raise ModelError(f"The model has no label '{unknown}' (it has: {', '.join(known)}).{nearest(unknown, known)}", "")
+    check_answers(labels, manifest.labels, manifest.task)
     columns = np.array([i for i, label in enumerate(manifest.labels) if label in labels], dtype=np.int64)
     thresholds = None if manifest.thresholds is None else tuple(manifest.thresholds[i] for i in columns)
     return replace(manifest, labels=tuple(manifest.labels[i] for i in columns), thresholds=thresholds), columns

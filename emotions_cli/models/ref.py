@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from emotions_cli.errors import ModelError
 from emotions_cli.models.bundle import MANIFEST_FILE, Bundle
 
 MODEL_FOLDER = "model"
@@ -29,5 +30,14 @@ def open_model(reference: str | Path, *, verify: bool = True) -> Bundle:
 
 
 def builtin_folder() -> Path:
-    """Return the folder of the model that comes with the package."""
-    return Path(str(resources.files("emotions_cli") / "assets" / "builtin"))
+    """Return the folder of the model that comes with the package.
+
+    Raises:
+        ModelError: The installation lacks it.
+    """
+    folder = Path(str(resources.files("emotions_cli") / "assets" / "builtin"))
+    if not (folder / MANIFEST_FILE).is_file():
+        raise ModelError(
+            "The built-in model is not in this installation.", "Reinstall it: pip install --force-reinstall emotions-cli"
+        )
+    return folder

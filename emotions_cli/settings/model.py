@@ -83,9 +83,10 @@ class TrainingSettings(Section):
         "macro_f1", description="validation metric that chooses the best weights: macro_f1, accuracy, weighted_f1, micro_f1, nll"
     )
     patience: int = Field(0, ge=0, description="evaluations without a better metric before stopping early; 0: never")
-    pooling: Literal["auto", "first", "mean"] = Field(
+    pooling: Literal["auto", "own", "mean"] = Field(
         "auto",
-        description="what the head reads: first (token), mean (of all tokens), auto (as the base model does, else first)",
+        description="what the head reads: own (as the model's family does, mostly the first token), mean (of all tokens), "
+        "auto (mean if the base model was trained so by this tool)",
     )
     emoji: bool = Field(True, description="make tokens of the emoji that the base model does not know")
     typing_errors: Fraction = Field(

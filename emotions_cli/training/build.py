@@ -19,11 +19,14 @@ from emotions_cli.models.bundle import COMPACT_FILE
 from emotions_cli.models.compact import read_parameters
 from emotions_cli.settings import TrainingSettings
 from emotions_cli.training.base_models import BaseModel
-from emotions_cli.training.pooling import FIRST, MEAN, POOLING, mean_pooled_class
+from emotions_cli.training.pooling import MEAN, POOLING, mean_pooled_class
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
+
+OWN = "own"
+HEAD = ("weight", "bias")
 
 
 def build_accelerator(device: str, precision: str) -> Accelerator:
@@ -70,7 +73,8 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int, 
         labels: What the head answers.
         task: Single-label or multi-label.
         max_length: Longest input in tokens.
-        pooling: ``first`` token, ``mean`` of all tokens, or ``auto``: what the base model was trained with here, else the first.
+        pooling: ``own`` (the head that its family has in ``transformers``, on the first token for most), ``mean`` of all tokens,
+            or ``auto``: as the base model was trained by this tool, else its own.
 
     Returns:
         A sequence classifier in fp32, and its tokenizer.
@@ -86,7 +90,7 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int, 
     logging.disable_progress_bar()
     try:
         original = AutoConfig.from_pretrained(base.folder)
-        before, pooled_before = list((original.id2label or {}).values()), getattr(original, POOLING, FIRST)
+        before, pooled_before = list((original.id2label or {}).values()), getattr(original, POOLING, OWN)
         pooled = pooled_before if pooling == "auto" else pooling
         config = AutoConfig.from_pretrained(
             base.folder,
@@ -95,13 +99,10 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int, 
             label2id=labels.ids(),
             problem_type="single_label_classification" if task is Task.SINGLE_LABEL else "multi_label_classification",
         )
-        setattr(config, POOLING, pooled)
         tokenizer = AutoTokenizer.from_pretrained(base.folder)
-        model = _load(base.folder, config, pooled_before)
+        model = _load(base, config, pooled_before)
         if pooled != pooled_before:
-            loaded, model = model, _fresh(config, pooled)
-            # all but the head, and the pooler that only one of them has
-            model.base_model.load_state_dict(loaded.base_model.state_dict(), strict=False)
+            model = _with_other_head(model, config, pooled)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
@@ -128,32 +129,51 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int, 
     return model, tokenizer
 
 
-def _load(folder: Path, config: Any, pooling: str) -> Any:
-    """Load a model, in fp32 or from a small bundle's integers; a head of another size stays fresh."""
+def _load(base: BaseModel, config: Any, pooling: str) -> Any:
+    """Load a model in fp32, or from a small bundle's integers; a head of another size stays fresh."""
     import torch
 
-    if not (folder / COMPACT_FILE).is_file():
-        return _kind(pooling).from_pretrained(
-            folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, use_safetensors=True
+    weights = base.folder / COMPACT_FILE
+    if not weights.is_file():
+        return _kind(config, pooling).from_pretrained(
+            base.folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, use_safetensors=True
         )
     model = _fresh(config, pooling)
-    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    found = {name: torch.from_numpy(array) for name, array in read_parameters(folder / COMPACT_FILE).items()}
-    model.load_state_dict({name: values for name, values in found.items() if shapes.get(name) == values.shape}, strict=False)
+    head = {f"{name}.{part}" for name, module in model.named_modules() if module is classification_head(model) for part in HEAD}
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    found = {name: torch.from_numpy(array) for name, array in read_parameters(weights).items()}
+    fitting = {name: values for name, values in found.items() if shapes.get(name) == tuple(values.shape)}
+    if missing := shapes.keys() - fitting.keys() - head:
+        raise ValueError(f"{COMPACT_FILE} has no {min(missing)} of this model's size")
+    model.load_state_dict(fitting, strict=False)
+    return model
+
+
+def _with_other_head(loaded: Any, config: Any, pooling: str) -> Any:
+    """Put a fresh head on the encoder of a model."""
+    model = _fresh(config, pooling)
+    missing = model.base_model.load_state_dict(loaded.base_model.state_dict(), strict=False).missing_keys
+    # only one kind of head needs a pooler
+    if unknown := [name for name in missing if not name.startswith("pooler.")]:
+        raise ValueError(f"its encoder has no {unknown[0]}")
     return model
 
 
 def _fresh(config: Any, pooling: str) -> Any:
     import torch
 
-    kind = _kind(pooling)
+    kind = _kind(config, pooling)
     return kind(config) if pooling == MEAN else kind.from_config(config, dtype=torch.float32)
 
 
-def _kind(pooling: str) -> Any:
+def _kind(config: Any, pooling: str) -> Any:
     from transformers import AutoModelForSequenceClassification
 
-    return mean_pooled_class() if pooling == MEAN else AutoModelForSequenceClassification
+    if pooling != MEAN:
+        return AutoModelForSequenceClassification
+    setattr(config, POOLING, MEAN)
+    family: Any = type(config)
+    return mean_pooled_class(family)
 
 
 def classification_head(model: Any) -> Any:

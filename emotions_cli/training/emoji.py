@@ -23,7 +23,11 @@ def unknown_emoji(tokenizer: Any, texts: Iterable[str]) -> list[str]:
     if tokenizer.unk_token is None:
         return []
     symbols = sorted({*FACES, *(character for text in texts for character in set(text) if _is_emoji(character))})
-    return [symbol for symbol in symbols if unicodedata.name(symbol, "") and tokenizer.tokenize(symbol) == [tokenizer.unk_token]]
+    return [symbol for symbol in symbols if unicodedata.name(symbol, "") and _is_unknown(tokenizer, symbol)]
+
+
+def _is_unknown(tokenizer: Any, symbol: str) -> bool:
+    return tokenizer.unk_token_id in tokenizer.encode(symbol, add_special_tokens=False)
 
 
 def _is_emoji(character: str) -> bool:
@@ -41,9 +45,9 @@ def add_emoji(model: Any, tokenizer: Any, symbols: Sequence[str]) -> None:
         return
     names = [tokenizer.encode(unicodedata.name(symbol).lower(), add_special_tokens=False) for symbol in symbols]
     tokenizer.add_tokens([AddedToken(symbol, normalized=False) for symbol in symbols])
-    first = model.get_input_embeddings().weight.shape[0]
-    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    # some tables have more rows than the tokenizer has tokens
+    model.resize_token_embeddings(max(len(tokenizer), len(model.get_input_embeddings().weight)), mean_resizing=False)
     table = model.get_input_embeddings().weight
     with torch.no_grad():
-        for row, name in enumerate(names, start=first):
+        for row, name in zip(tokenizer.convert_tokens_to_ids(list(symbols)), names, strict=True):
             table[row] = table[name].mean(dim=0)

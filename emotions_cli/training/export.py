@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from emotions_cli.data.dataset import Dataset
 from emotions_cli.encoding import CONFIG_FILE, TOKENIZER_FILE, Encoder
 from emotions_cli.errors import ModelError, StorageError
 from emotions_cli.export.compact import write_compact_files
-from emotions_cli.export.fast_file import compare, probe_scores, write_fast_file
+from emotions_cli.export.fast_file import compare, probe_scores, refuse_unless_equal, refuse_without_int8, write_fast_file
 from emotions_cli.export.onnx_file import export_onnx
 from emotions_cli.export.texts import texts_for_fast_file
 from emotions_cli.labels import LabelSet, Task
@@ -118,7 +118,8 @@ def export_bundle(bundle: Bundle, output: Path, *, fast: bool, dataset: Dataset 
         )
     with whole_directory(output) as part:
         for name in manifest.files:
-            if not compact or name not in {COMPACT_FILE, ONNX_FILE, FAST_FILE}:
+            # the card of a small bundle speaks of a small bundle
+            if not compact or name not in {COMPACT_FILE, ONNX_FILE, FAST_FILE, CARD_FILE}:
                 shutil.copyfile(bundle.checked(name), part / name)
         if fast:
             manifest = add_fast_file(part, bundle.encoder(), manifest, dataset)
@@ -144,13 +145,16 @@ def export_compact(bundle: Bundle, output: Path, *, dataset: Dataset | None, car
         card: Model card to put in as README.md.
 
     Raises:
-        FastFileRefused: The small model does not answer as the bundle does; nothing is written.
-        ModelError: The bundle's model is none that can be stored this way.
-        StorageError: The output holds something that is no bundle, or the disk refuses.
+        FastFileRefused: Integers don't answer as the small model in fp32 does; nothing is written.
+        ModelError: The bundle's model can't be stored this way, or does not answer as before; nothing is written.
+        StorageError: The output is the bundle itself or holds something that is no bundle, or the disk refuses.
     """
     from safetensors.numpy import load_file
 
+    refuse_without_int8()
     refuse_if_taken(output)
+    if output.resolve() == bundle.path.resolve():
+        raise StorageError(f"'{output}' is the bundle itself: its weights in fp32 would be lost.", "Choose another --output.")
     if WEIGHTS_FILE not in bundle.manifest.files:
         raise ModelError(f"Model '{bundle.path}' has no {WEIGHTS_FILE}.", "Name the run that it was trained in.")
     calibration, held_out = texts_for_fast_file(dataset)
@@ -166,14 +170,22 @@ def export_compact(bundle: Bundle, output: Path, *, dataset: Dataset | None, car
         source = bundle.checked(ONNX_FILE)
         parameters = load_file(str(bundle.checked(WEIGHTS_FILE)))
         write_compact_files(source, parameters, part, encoder, encoder.encode(list(calibration)))
-        fast, exact = OnnxModel(part / FAST_FILE), OnnxModel(part / ONNX_FILE)
-        compare(exact, OnnxModel(source), encoder, bundle.manifest, held_out)
-        scores = probe_scores(exact, encoder, bundle.manifest)
-        probes = tuple(replace(probe, scores=row) for probe, row in zip(bundle.manifest.probes, scores, strict=True))
-        manifest = replace(bundle.manifest, probes=probes)
-        found = compare(fast, exact, encoder, manifest, held_out)
-        write_manifest(part, replace(manifest, fast=found))
+        manifest, found = _judged(part, OnnxModel(source), encoder, bundle.manifest, held_out)
+        write_manifest(part, manifest)
     return found
+
+
+def _judged(
+    folder: Path, source: OnnxModel, encoder: Encoder, manifest: Manifest, held_out: Sequence[str]
+) -> tuple[Manifest, FastFile]:
+    """Check the files of a small bundle against the model they were made of, and bring its manifest up to date."""
+    fast, exact = OnnxModel(folder / FAST_FILE), OnnxModel(folder / ONNX_FILE)
+    refuse_unless_equal(exact, source, encoder, manifest, held_out)
+    scores = probe_scores(exact, encoder, manifest)
+    probes = tuple(replace(probe, scores=row) for probe, row in zip(manifest.probes, scores, strict=True))
+    manifest = replace(manifest, probes=probes)
+    found = compare(fast, exact, encoder, manifest, held_out)
+    return replace(manifest, fast=found), found
 
 
 def export_foreign(base: BaseModel, output: Path, *, fast: bool, dataset: Dataset | None) -> FastFile | None:

@@ -62,13 +62,16 @@ def test_the_same_file_gives_the_same_rows_and_another_seed_others(tmp_path: Pat
 
 def test_corrections_change_and_drop_training_rows_only(tmp_path: Path) -> None:
     file = two_sources(tmp_path / "in", 'corrections = "fixes.csv"')
-    rows = [(text_hash("fine 0"), "anger"), (text_hash("fine 1"), ""), (text_hash("lovely"), "anger"), (text_hash("?"), "joy")]
+    write_rows(tmp_path / "in" / "reviews" / "train.csv", [(f"fine {i}", "happy") for i in range(4)] + [("hm", "cross")])
+    (tmp_path / "in" / "map.toml").write_text('[labels]\njoy = ["happy"]\nanger = ["cross"]\n', encoding="utf-8")
+    rows = [(text_hash("fine 0"), "anger"), (text_hash("fine 1"), ""), (text_hash("lovely"), "joy"), (text_hash("?"), "joy")]
     write_rows(tmp_path / "in" / "fixes.csv", rows, ("text_sha256", "label"))
     mixed = mix(read_mixture(file))
-    assert counts(mixed, TRAIN)["reviews", "anger"] == 1
+    assert counts(mixed, TRAIN)["reviews", "anger"] == 2
     assert counts(mixed, TRAIN)["reviews", "joy"] == 2
     assert counts(mixed, VALIDATION)["reviews", "joy"] == 1
-    assert "reviews: 1 training rows have a corrected label, 1 are left out" in mixed.notes
+    said = "reviews: 1 training rows have a corrected label, 1 are left out; 2 corrections are of other texts"
+    assert said in mixed.notes
 
 
 def test_leaked_and_contradictory_texts_are_left_out(tmp_path: Path) -> None:
@@ -80,7 +83,7 @@ def test_leaked_and_contradictory_texts_are_left_out(tmp_path: Path) -> None:
     assert "SO  glad" not in texts
     assert "cross 1" not in texts
     assert texts.count("fine") == 1
-    assert any(note.startswith("1 training texts stand in a validation split") for note in mixed.notes)
+    assert any(note.startswith("1 training texts stand in a validation or test split") for note in mixed.notes)
     assert any(note.startswith("1 training texts have different labels") for note in mixed.notes)
 
 
@@ -122,6 +125,47 @@ def test_a_file_that_is_not_there_and_one_with_several_labels_are_told(tmp_path:
     (tmp_path / "mix.toml").write_text('[[sources]]\nname = "a"\nreference = "several"\n', encoding="utf-8")
     with pytest.raises(DataError, match="several labels a text"):
         mix(read_mixture(tmp_path / "mix.toml"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("abc", "joy")], "is no hash"),
+        ([("0" * 16, "joi")], "no label 'joi'. Did you mean 'joy'?"),
+        ([("0" * 16, "joy"), ("0" * 16, "")], "has two labels"),
+    ],
+)
+def test_malformed_corrections_are_told(tmp_path: Path, rows: list[tuple[str, str]], expected: str) -> None:
+    file = two_sources(tmp_path / "in", 'corrections = "fixes.csv"')
+    write_rows(tmp_path / "in" / "fixes.csv", rows, ("text_sha256", "label"))
+    with pytest.raises(DataError) as told:
+        mix(read_mixture(file))
+    assert expected in told.value.message
+
+
+def test_a_limit_of_no_label_and_copies_that_are_not_there_are_told(tmp_path: Path) -> None:
+    mixture = read_mixture(two_sources(tmp_path / "in", "at_most = { joi = 3 }"))
+    with pytest.raises(DataError, match="limits label 'joi'"):
+        mix(mixture)
+    with pytest.raises(DataError, match="local copies is not there"):
+        mix(mixture, copies=tmp_path / "nowhere")
+
+
+def test_texts_of_a_test_split_are_not_trained_on(tmp_path: Path) -> None:
+    file = two_sources(tmp_path / "in")
+    write_rows(tmp_path / "in" / "reviews" / "test.csv", [("Cross 2", "happy")])
+    assert "cross 2" not in [row.text for row in mix(read_mixture(file)).splits[TRAIN]]
+
+
+def test_the_command_replaces_a_mixture_and_nothing_else(emotions: Emotions, tmp_path: Path) -> None:
+    file = two_sources(tmp_path / "in")
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed" / "test.jsonl").write_text("{}", encoding="utf-8")
+    assert emotions("data", "mix", file, "--output", "mixed").exit_code == 1
+    assert [path.name for path in (tmp_path / "mixed").iterdir()] == ["test.jsonl"]
+    for _ in range(2):
+        assert emotions("data", "mix", file, "--output", "other").exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "other").iterdir()) == ["train.jsonl", "validation.jsonl"]
 
 
 def test_corrections_without_their_columns_are_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,30 @@ def test_a_card_goes_with_it_and_is_shown(trained: Path, emotions: Emotions, tmp
     assert "It answers three labels." in shown.stdout
     plain = emotions("models", "show", "small", "--json")
     assert '"labels"' in plain.stdout
+
+
+def test_it_never_replaces_the_bundle_it_is_made_of(trained: Path, emotions: Emotions) -> None:
+    before = sorted(file.name for file in (trained / "model").iterdir())
+    refused = emotions("export", "--to", "compact", "--model", trained, "--output", trained / "model")
+    assert refused.exit_code == 1
+    assert "would be lost" in refused.stderr
+    assert sorted(file.name for file in (trained / "model").iterdir()) == before
+
+
+def test_several_labels_a_text_work_as_well(trained_multi: Path, tmp_path: Path) -> None:
+    export_compact(open_model(trained_multi), tmp_path / "small", dataset=None)
+    answers = load(tmp_path / "small", labels=["anger"]).predict(["so angry now, so scared tonight"])
+    assert answers[0].labels == ("anger",)
+    assert np.abs(load(tmp_path / "small").scores(TEXTS) - load(trained_multi).scores(TEXTS)).max() < 0.05
+
+
+def test_weights_that_do_not_fit_are_told(small: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(small, copy)
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps({**config, "intermediate_size": 128}), encoding="utf-8")
+    with pytest.raises(ModelError, match="of this model's size"):
+        build_model(find_base_model(str(copy)), open_model(small).labels, open_model(small).manifest.task, 48)
 
 
 def test_changed_weights_are_noticed(small: Path, tmp_path: Path) -> None:

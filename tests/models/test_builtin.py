@@ -45,8 +45,8 @@ def test_nothing_lies_beside_its_files_and_they_are_small(builtin: Bundle) -> No
 def test_it_answers_its_probes(builtin: Bundle, precision: str) -> None:
     scores = load(precision=precision).scores([probe.text for probe in builtin.manifest.probes])
     for row, probe in zip(scores, builtin.manifest.probes, strict=True):
-        # what the fast file answers may be some thousandths from fp32
-        assert row == pytest.approx(probe.scores, abs=PROBE_TOLERANCE if precision == "fp32" else 0.05)
+        # integers move a score a little
+        assert row == pytest.approx(probe.scores, abs=PROBE_TOLERANCE if precision == "fp32" else 0.03)
 
 
 def test_training_starts_from_the_very_model(builtin: Bundle) -> None:
@@ -60,7 +60,7 @@ def test_training_starts_from_the_very_model(builtin: Bundle) -> None:
 
 def test_its_card_says_what_a_user_must_know(builtin: Bundle) -> None:
     card = (builtin.path / CARD_FILE).read_text(encoding="utf-8")
-    assert "{" not in card
+    assert "@@" not in card
     for said in ("educational and research use", "CC BY 4.0", "challenge", "recipes/open.toml", "language model", "95 %"):
         assert said in card
 
@@ -94,7 +94,7 @@ def test_it_is_the_default_and_can_be_limited(emotions: Emotions) -> None:
     assert free.exit_code == limited.exit_code == 0
     assert '"score_neutral"' in free.stdout
     assert '"score_neutral"' not in limited.stdout
-    assert emotions("predict", "--text", "a", "--labels", "joi").exit_code == 1
+    assert emotions("predict", "--text", "a", "--labels", "joi").exit_code == 2
 
 
 def test_its_card_is_shown(emotions: Emotions) -> None:

@@ -30,7 +30,7 @@ def test_it_is_the_mean_of_the_tokens_that_are_no_padding(tiny_base: Path) -> No
         logits = model(**inputs).logits
         hidden = AutoModel.from_pretrained(tiny_base).eval()(**inputs).last_hidden_state
     for row, mask, states in zip(logits, inputs["attention_mask"], hidden, strict=True):
-        expected = model.head(states[mask.bool()].mean(dim=0))
+        expected = model.mean_classifier(states[mask.bool()].mean(dim=0))
         assert torch.allclose(row, expected, atol=1e-5)
 
 
@@ -55,15 +55,22 @@ def test_training_goes_on_from_it_as_it_was_built(averaged: Path, tiny_base: Pat
     labels = open_model(averaged).labels
     base = find_base_model(str(averaged))
     again, _ = build_model(base, labels, Task.SINGLE_LABEL, 48)
-    assert type(again).__name__ == "MeanPooledClassifier"
-    weights = dict(again.named_parameters())["head.weight"]
+    assert type(again).__name__ == "MeanPoolingForSequenceClassification"
+    weights = dict(again.named_parameters())["mean_classifier.weight"]
     other, _ = build_model(base, LABELS, Task.SINGLE_LABEL, 48)
-    assert other.head.out_features == 2
-    assert not torch.equal(other.head.weight[0], weights[0])
-    first, _ = build_model(base, labels, Task.SINGLE_LABEL, 48, "first")
+    assert other.mean_classifier.out_features == 2
+    assert not torch.equal(other.mean_classifier.weight[0], weights[0])
+    first, _ = build_model(base, labels, Task.SINGLE_LABEL, 48, "own")
     assert type(first).__name__ == "BertForSequenceClassification"
     name = "embeddings.word_embeddings.weight"
-    assert torch.equal(first.base_model.state_dict()[name], again.encoder.state_dict()[name])
+    assert torch.equal(first.base_model.state_dict()[name], again.base_model.state_dict()[name])
+
+
+def test_transformers_opens_its_encoder(averaged: Path) -> None:
+    model, _ = build_model(find_base_model(str(averaged)), open_model(averaged).labels, Task.SINGLE_LABEL, 48)
+    encoder = AutoModel.from_pretrained(averaged, add_pooling_layer=False)
+    for name, values in model.base_model.state_dict().items():
+        assert torch.equal(encoder.state_dict()[name], values)
 
 
 @pytest.mark.skipif(not multiplies_int8(), reason="this CPU has no 8-bit products")
@@ -72,4 +79,4 @@ def test_it_can_be_stored_in_8_bits(averaged: Path, tmp_path: Path) -> None:
     texts = ["so glad and happy", "furious about the bill", "afraid of the dark"]
     assert np.abs(load(tmp_path / "small").scores(texts) - load(averaged).scores(texts)).max() < 0.02
     again, _ = build_model(find_base_model(str(tmp_path / "small")), open_model(averaged).labels, Task.SINGLE_LABEL, 48)
-    assert type(again).__name__ == "MeanPooledClassifier"
+    assert type(again).__name__ == "MeanPoolingForSequenceClassification"
