@@ -61,7 +61,9 @@ def accuracy_of(base_name: str, dataset: Dataset, train: Examples, judged: Examp
         find_base_model(base_name), dataset.labels, dataset.task, settings.max_length, settings.pooling
     )
     encoder = build_encoder(tokenizer, settings.max_length)
-    batches = TrainingBatches(encoder.encode(train.texts), train.targets, encoder, batch_size=BATCH_SIZE, seed=seed)
+    batches = TrainingBatches(
+        encoder.encode(train.texts), train.targets.astype(np.float32), encoder, batch_size=BATCH_SIZE, seed=seed
+    )
     model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))
     for _ in train_steps(
         accelerator,

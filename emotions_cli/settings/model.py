@@ -92,6 +92,10 @@ class TrainingSettings(Section):
     typing_errors: Fraction = Field(
         0.0, description="share of the training texts that get typing errors, other ones in every epoch (0 to 1)"
     )
+    teachers: list[str] = Field(
+        [], description="trained models (run folders, bundles) whose answers to the training texts are mixed into their labels"
+    )
+    teacher_weight: Fraction = Field(0.5, description="the teachers' share of what is learnt, beside the labels' (0 to 1)")
     fast_file: bool = Field(
         True, description="make a second inference file of 8-bit integers, about twice as fast on CPUs with 8-bit products"
     )

@@ -34,7 +34,7 @@ class TrainingBatches:
 
     Args:
         tokens: Encoded texts.
-        targets: What is true (texts, labels).
+        targets: What is true, as shares from 0 to 1 (texts, labels).
         encoder: Pads them.
         batch_size: Texts a batch; the last one of an epoch may have fewer, none is dropped.
         seed: With the epoch's number it fixes the order.
@@ -44,7 +44,7 @@ class TrainingBatches:
     def __init__(
         self,
         tokens: Sequence[TokenIds],
-        targets: NDArray[np.bool_],
+        targets: NDArray[np.float32],
         encoder: Encoder,
         *,
         batch_size: int,
@@ -53,7 +53,7 @@ class TrainingBatches:
     ) -> None:
         self._tokens = tokens
         self._varied = varied
-        self._targets = targets.astype(np.float32)
+        self._targets = targets
         self._encoder = encoder
         self._batch_size = batch_size
         self._seed = seed

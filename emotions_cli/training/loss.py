@@ -27,6 +27,8 @@ def balanced_weights(support: IntArray) -> list[float]:
 def make_loss(task: Task, *, label_smoothing: float, weights: list[float] | None) -> LossFunction:
     """Build cross-entropy for one label a text, binary cross-entropy (a text's mean over labels) for several.
 
+    Targets may be shares: of all labels, with a sum of 1, or of each label for itself.
+
     Args:
         task: Which of the two.
         label_smoothing: Probability mass taken from the truth and spread evenly over the labels (Szegedy et al. 2016).
@@ -36,9 +38,7 @@ def make_loss(task: Task, *, label_smoothing: float, weights: list[float] | None
 
     def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         weight = None if weights is None else logits.new_tensor(weights)
-        return functional.cross_entropy(
-            logits.float(), targets.argmax(dim=-1), weight=weight, label_smoothing=label_smoothing, reduction="sum"
-        )
+        return functional.cross_entropy(logits.float(), targets, weight=weight, label_smoothing=label_smoothing, reduction="sum")
 
     def binary_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         weight = None if weights is None else logits.new_tensor(weights)

@@ -11,9 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emotions_cli import __version__
-from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset
+from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset, Examples
 from emotions_cli.encoding import Encoder, TokenIds
 from emotions_cli.errors import DataError, FastFileRefused, LossNotFinite, TrainingError, TrainingStopped
 from emotions_cli.extras import require
@@ -45,6 +46,7 @@ from emotions_cli.training.loop import steps_per_epoch, train_steps
 from emotions_cli.training.loss import balanced_weights, make_loss
 from emotions_cli.training.run_folder import RunFolder
 from emotions_cli.training.selection import Selection
+from emotions_cli.training.teachers import soft_targets
 from emotions_cli.training.typing_noise import with_typing_errors
 from emotions_cli.training.validation import Decisions, Validation
 
@@ -171,7 +173,7 @@ def _build(job: TrainingJob) -> _Parts:
     tokens = encoder.encode(examples.texts)
     batches = TrainingBatches(
         tokens,
-        examples.targets,
+        _targets(examples, job.dataset, settings, accelerator),
         encoder,
         batch_size=settings.batch_size,
         seed=settings.seed,
@@ -193,6 +195,12 @@ def _build(job: TrainingJob) -> _Parts:
         max_grad_norm=settings.max_grad_norm,
     )
     return _Parts(base, accelerator, model, tokenizer, validation, steps, total, sum(t.cut > 0 for t in tokens))
+
+
+def _targets(examples: Examples, dataset: Dataset, settings: TrainingSettings, accelerator: Accelerator) -> NDArray[np.float32]:
+    if not settings.teachers:
+        return examples.targets.astype(np.float32)
+    return soft_targets(examples, dataset.labels, dataset.task, settings.teachers, settings.teacher_weight, accelerator)
 
 
 def _mistyped(texts: Sequence[str], encoder: Encoder, settings: TrainingSettings, epoch: int) -> Sequence[TokenIds]:

@@ -21,7 +21,7 @@ def encoder(tiny_base: Path) -> Encoder:
 def _batches(encoder: Encoder, seed: int = 1, batch_size: int = 8) -> TrainingBatches:
     lengths = np.random.default_rng(0).integers(3, 60, size=TEXTS)
     tokens = [TokenIds(tuple(range(5, 5 + n)), 0) for n in lengths]
-    targets = np.eye(7, dtype=bool)[np.arange(TEXTS) % 7]
+    targets = np.eye(7, dtype=np.float32)[np.arange(TEXTS) % 7]
     return TrainingBatches(tokens, targets, encoder, batch_size=batch_size, seed=seed)
 
 

@@ -46,7 +46,7 @@ def _run(
     encoder: Encoder = build_encoder(tokenizer, 48)
     examples = load_split(easy_data).split("train")
     tokens = encoder.encode(examples.texts)
-    batches = TrainingBatches(tokens, examples.targets, encoder, batch_size=batch_size, seed=0)
+    batches = TrainingBatches(tokens, examples.targets.astype(np.float32), encoder, batch_size=batch_size, seed=0)
     model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))
     steps = train_steps(
         accelerator,

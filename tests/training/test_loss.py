@@ -32,6 +32,17 @@ def test_single_label_loss_is_cross_entropy() -> None:
     torch.testing.assert_close(found, functional.cross_entropy(logits, targets.argmax(dim=1), label_smoothing=0.1))
 
 
+def test_soft_targets_are_learnt_as_they_are() -> None:
+    """The loss is least where the answers are the targets, and a half-and-half target is the mean of the two labels' losses."""
+    logits, targets = _data()
+    loss = make_loss(Task.SINGLE_LABEL, label_smoothing=0.0, weights=None)
+    other = targets.roll(1, dims=1)
+    half = loss(logits, 0.5 * targets + 0.5 * other)
+    torch.testing.assert_close(half, 0.5 * loss(logits, targets) + 0.5 * loss(logits, other))
+    shares = torch.softmax(logits, dim=1)
+    assert loss(logits, shares) < loss(logits + torch.eye(4)[0], shares)
+
+
 def test_multi_label_loss_is_binary_cross_entropy() -> None:
     logits, targets = _data()
     found = make_loss(Task.MULTI_LABEL, label_smoothing=0.0, weights=None)(logits, targets) / len(logits)
