@@ -92,7 +92,12 @@ def mix_command(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for train.jsonl and validation.jsonl.")],
     copies: Annotated[
         Path | None,
-        typer.Option("--copies", metavar="DIR", help="Local copies of the sources, a folder each, read in place of the Hub."),
+        typer.Option(
+            "--copies",
+            metavar="DIR",
+            envvar="EMOTIONS_COPIES",
+            help="Local copies of the sources, a folder each, read in place of the Hub.",
+        ),
     ] = None,
     settings: SettingsOpt = None,
     assignments: SetOpt = None,
@@ -100,9 +105,9 @@ def mix_command(
     """Make one data set out of several: relabelled, corrected, capped and repeated as a file says."""
     from emotions_cli.data.mixture import mix, read_mixture, write_mixed
 
-    resolved = resolve_settings(settings, assignments, data={"copies": copies}).settings
+    resolved = resolve_settings(settings, assignments).settings
     token = None if resolved.hub.token is None else resolved.hub.token.get_secret_value()
-    mixed = mix(read_mixture(mixture), copies=resolved.data.copies, token=token)
+    mixed = mix(read_mixture(mixture), copies=copies, token=token)
     say(mixed.notes)
     write_mixed(mixed, output)
     table = plain_table("split", "source", *(f">{_escaped(label)}" for label in mixed.labels), ">all")

@@ -78,7 +78,7 @@ def train_command(
     force: Annotated[bool, typer.Option("--force", help="Replace a finished run.")] = False,
     base_model: Annotated[
         str | None,
-        typer.Option("--base-model", metavar="REF", help="Hub name or directory to start from.", rich_help_panel=_MODEL),
+        typer.Option("--base-model", metavar="REF", help="Hub name, directory or builtin to start from.", rich_help_panel=_MODEL),
     ] = None,
     max_length: Annotated[
         int | None, typer.Option("--max-length", help="Longest text, in tokens.", rich_help_panel=_MODEL, show_default=False)

@@ -1,6 +1,7 @@
 """One data set out of several, as a small TOML file says::
 
     seed = 17
+    held_out = ["../data/challenge/challenge.csv"]         # texts that none of the sources may bring into training
 
     [[sources]]
     name = "go-emotions"                                   # also the folder of a local copy
@@ -67,6 +68,7 @@ class Mixture(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     seed: Annotated[int, Field(ge=0)] = 17
+    held_out: list[str] = []
     sources: Annotated[list[Source], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -128,26 +130,33 @@ def read_mixture(path: Path) -> Mixture:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(map(str, first["loc"]))
         raise DataError(f"Mixture '{path}': {f'{key}: ' if key else ''}{first['msg']}.", _FORM) from error
-    return mixture.model_copy(update={"sources": [_placed(source, path.parent) for source in mixture.sources]})
+    return mixture.model_copy(
+        update={
+            "held_out": [_placed_reference(reference, path.parent) for reference in mixture.held_out],
+            "sources": [_placed(source, path.parent) for source in mixture.sources],
+        }
+    )
 
 
 def _placed(source: Source, folder: Path) -> Source:
     def place(name: str | None) -> str | None:
         return None if name is None else str(folder / name)
 
-    reference = source.reference
-    if ":" not in reference and reference != "sample":
-        reference = str(folder / reference)
+    reference = _placed_reference(source.reference, folder)
     return source.model_copy(
         update={"reference": reference, "label_map": place(source.label_map), "corrections": place(source.corrections)}
     )
 
 
+def _placed_reference(reference: str, folder: Path) -> str:
+    return reference if ":" in reference or reference == "sample" else str(folder / reference)
+
+
 def mix(mixture: Mixture, *, copies: Path | None = None, token: str | None = None) -> Mixed:
     """Load all sources and put them together.
 
-    A training text that also stands in a validation or test split is left out, and so is one that has different labels in
-    different rows; of equal rows of one source one is kept.
+    A training text that also stands in a validation or test split or in held-out data is left out, whatever its punctuation,
+    symbols and case, and so is one that has different labels in different rows; of equal rows of one source one is kept.
 
     Args:
         mixture: What to mix.
@@ -176,7 +185,11 @@ def mix(mixture: Mixture, *, copies: Path | None = None, token: str | None = Non
         train.append((source, rows))
         validation += _rows(dataset, VALIDATION, source)
         test += _rows(dataset, TEST, source) if TEST in dataset.splits else []
-    unfit, said_of_unfit = _unfit(train, [*validation, *test])
+    kept_apart = [row.text for row in (*validation, *test)]
+    for reference in mixture.held_out:
+        dataset = load_dataset(DataRequest(reference, token=token))
+        kept_apart += [text for examples in dataset.splits.values() for text in examples.texts]
+    unfit, said_of_unfit = _unfit(train, kept_apart)
     notes += said_of_unfit
     mixed = []
     for source, rows in train:
@@ -273,18 +286,20 @@ def _read_corrections(path: Path, labels: LabelSet) -> Mapping[str, str]:
     return found
 
 
-def _unfit(train: Iterable[tuple[Source, list[MixedText]]], validation: list[MixedText]) -> tuple[set[str], list[str]]:
+def _unfit(train: Iterable[tuple[Source, list[MixedText]]], kept_apart: Iterable[str]) -> tuple[set[str], list[str]]:
     """Return the texts that must not be trained on, and what to say of them."""
-    known = {_key(row.text) for row in validation}
+    known = {_words(text) for text in kept_apart}
     labels: dict[str, set[str]] = defaultdict(set)
+    leaked = set()
     for _, rows in train:
         for row in rows:
             labels[_key(row.text)].add(row.label)
-    leaked = labels.keys() & known
+            if _words(row.text) in known:
+                leaked.add(_key(row.text))
     contradictory = {key for key, said in labels.items() if len(said) > 1} - leaked
     notes = []
     if leaked:
-        notes.append(f"{len(leaked):,} training texts stand in a validation or test split too and are left out of training")
+        notes.append(f"{len(leaked):,} training texts stand in held-out data or another split too and are left out of training")
     if contradictory:
         notes.append(f"{len(contradictory):,} training texts have different labels in different rows and are left out")
     return leaked | contradictory, notes
@@ -303,6 +318,11 @@ def _at_most(rows: list[MixedText], limits: Mapping[str, int], rng: np.random.Ge
 
 def _key(text: str) -> str:
     return " ".join(text.casefold().split())
+
+
+def _words(text: str) -> str:
+    # a text of symbols alone is what its symbols are
+    return " ".join(re.findall(r"\w+", text.casefold())) or _key(text)
 
 
 _FORM = "A mixture holds [[sources]] tables, each with a name and a reference."

@@ -5,13 +5,24 @@ A field's description is what ``settings.example.toml`` and ``emotions config in
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _listed(value: Any) -> Any:
+    # from the command line
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.startswith("[") else [part.strip() for part in value.split(",") if part.strip()]
+
+
+Names = Annotated[list[str], BeforeValidator(_listed)]
 
 
 class Section(BaseModel):
@@ -46,9 +57,6 @@ class DataSettings(Section):
         None, min_length=1, description="splits a cell into several labels, e.g. '|'; makes the data multi-label"
     )
     label_map: Path | None = Field(None, description="TOML file that renames, merges or drops labels")
-    copies: Path | None = Field(
-        None, description="folder with local copies of the sources of 'emotions data mix', read in place of the Hub"
-    )
     validation_fraction: float = Field(
         0.1, gt=0.0, lt=1.0, description="share of the training rows held out when there is no validation split (0 to 1)"
     )
@@ -58,7 +66,7 @@ class TrainingSettings(Section):
     """How a model is fine-tuned."""
 
     base_model: str = Field(
-        "sentence-transformers/all-MiniLM-L6-v2", description="encoder to start from: a Hub name or a directory"
+        "sentence-transformers/all-MiniLM-L6-v2", description="encoder to start from: a Hub name, a directory or builtin"
     )
     runs_dir: Path = Field(Path("runs"), description="folder in which runs are made when no --output is given")
     epochs: int = Field(3, ge=1, description="passes over the training data")
@@ -92,7 +100,10 @@ class TrainingSettings(Section):
     typing_errors: Fraction = Field(
         0.0, description="share of the training texts that get typing errors, other ones in every epoch (0 to 1)"
     )
-    teachers: list[str] = Field(
+    other_endings: Fraction = Field(
+        0.0, description="share of the training texts that end with another mark (none, . ! !! ...) in every epoch (0 to 1)"
+    )
+    teachers: Names = Field(
         [], description="trained models (run folders, bundles) whose answers to the training texts are mixed into their labels"
     )
     teacher_weight: Fraction = Field(0.5, description="the teachers' share of what is learnt, beside the labels' (0 to 1)")

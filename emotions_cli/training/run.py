@@ -47,7 +47,7 @@ from emotions_cli.training.loss import balanced_weights, make_loss
 from emotions_cli.training.run_folder import RunFolder
 from emotions_cli.training.selection import Selection
 from emotions_cli.training.teachers import soft_targets
-from emotions_cli.training.typing_noise import with_typing_errors
+from emotions_cli.training.typing_noise import with_other_endings, with_typing_errors
 from emotions_cli.training.validation import Decisions, Validation
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _build(job: TrainingJob) -> _Parts:
         encoder,
         batch_size=settings.batch_size,
         seed=settings.seed,
-        varied=partial(_mistyped, examples.texts, encoder, settings) if settings.typing_errors else None,
+        varied=partial(_varied, examples.texts, encoder, settings) if settings.typing_errors or settings.other_endings else None,
     )
     validation = Validation(encoder.encode(held_out.texts), held_out.targets, job.dataset.labels, job.dataset.task, encoder)
     model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))
@@ -203,8 +203,9 @@ def _targets(examples: Examples, dataset: Dataset, settings: TrainingSettings, a
     return soft_targets(examples, dataset.labels, dataset.task, settings.teachers, settings.teacher_weight, accelerator)
 
 
-def _mistyped(texts: Sequence[str], encoder: Encoder, settings: TrainingSettings, epoch: int) -> Sequence[TokenIds]:
-    return encoder.encode(with_typing_errors(texts, settings.typing_errors, np.random.default_rng((settings.seed, epoch, 1))))
+def _varied(texts: Sequence[str], encoder: Encoder, settings: TrainingSettings, epoch: int) -> Sequence[TokenIds]:
+    rng = np.random.default_rng((settings.seed, epoch, 1))
+    return encoder.encode(with_typing_errors(with_other_endings(texts, settings.other_endings, rng), settings.typing_errors, rng))
 
 
 def _started(job: TrainingJob, parts: _Parts) -> Started:

@@ -6,6 +6,7 @@ punctuation not typed. One in six words or so of a chosen text has one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,9 @@ BESIDE = {
 ERRORS_A_WORD = 1 / 6
 SHORTEST_WORD = 3
 UNPUNCTUATED = 0.5
+# how a text may end that was no question, and how often
+ENDINGS = {"": 0.2, ".": 0.25, "!": 0.35, "!!": 0.1, "...": 0.1}
+PLAIN_END = re.compile(r"(?<=[\w)\"'\u2019\u201d])[.!\u2026]*\s*\Z")
 
 
 def with_typing_errors(texts: Sequence[str], share: float, rng: np.random.Generator) -> list[str]:
@@ -30,6 +34,23 @@ def with_typing_errors(texts: Sequence[str], share: float, rng: np.random.Genera
     """
     chosen = rng.random(len(texts)) < share
     return [mistyped(text, rng) if hit else text for text, hit in zip(texts, chosen, strict=True)]
+
+
+def with_other_endings(texts: Sequence[str], share: float, rng: np.random.Generator) -> list[str]:
+    """Return the texts, some of them ending with another mark, so that a model does not take an exclamation mark for a feeling.
+
+    Texts that end with a question mark stay as they are: without it they would be other ones.
+
+    Args:
+        texts: Any texts.
+        share: Which part of them gets another ending (0 to 1).
+        rng: Decides which, and what.
+    """
+    chosen = rng.random(len(texts)) < share
+    endings = rng.choice(list(ENDINGS), size=len(texts), p=list(ENDINGS.values()))
+    return [
+        PLAIN_END.sub(ending, text, count=1) if hit else text for text, ending, hit in zip(texts, endings, chosen, strict=True)
+    ]
 
 
 def mistyped(text: str, rng: np.random.Generator) -> str:

@@ -83,8 +83,18 @@ def test_leaked_and_contradictory_texts_are_left_out(tmp_path: Path) -> None:
     assert "SO  glad" not in texts
     assert "cross 1" not in texts
     assert texts.count("fine") == 1
-    assert any(note.startswith("1 training texts stand in a validation or test split") for note in mixed.notes)
+    assert any(note.startswith("1 training texts stand in held-out data or another split") for note in mixed.notes)
     assert any(note.startswith("1 training texts have different labels") for note in mixed.notes)
+
+
+def test_held_out_texts_are_not_trained_on_however_they_are_punctuated(tmp_path: Path) -> None:
+    file = two_sources(tmp_path / "in")
+    file.write_text('held_out = ["apart.csv"]\n' + file.read_text(encoding="utf-8"), encoding="utf-8")
+    write_rows(tmp_path / "in" / "apart.csv", [("Fine, thanks!!", "joy"), ("🙂", "joy")])
+    reviews = [("fine thanks 🎉", "happy"), ("fine thanks a lot", "happy"), ("🙂", "happy"), ("🙂🙂", "happy")]
+    write_rows(tmp_path / "in" / "reviews" / "train.csv", reviews)
+    texts = {row.text for row in mix(read_mixture(file)).splits[TRAIN] if row.source == "reviews"}
+    assert texts == {"fine thanks a lot", "🙂🙂"}
 
 
 def test_a_local_copy_is_read_in_place_of_the_reference(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ WITHOUT_DEFAULT = {
         "label_column": "label",
         "label_separator": "|",
         "label_map": "map.toml",
-        "copies": "copies",
     },
     "evaluation": {"split": "test"},
     "hub": {"token": "hf_topsecret123", "base_model_revision": "main"},

@@ -62,7 +62,7 @@ def test_a_teacher_of_several_labels_a_text(trained_multi: Path, easy_multi_data
 
 def test_a_teacher_with_other_labels_is_refused(trained: Path, tiny_base: Path, emotions: Callable[..., Result]) -> None:
     result = emotions(
-        "train", "--data", "sample", "--base-model", tiny_base, "--set", f'training.teachers=["{trained}"]', "--output", "run"
+        "train", "--data", "sample", "--base-model", tiny_base, "--set", f"training.teachers={trained}", "--output", "run"
     )
     assert result.exit_code == 1
     assert "Teacher" in result.stderr

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import load_split, run_training
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotions_cli.training.typing_noise import mistyped, with_typing_errors
+from emotions_cli.training.typing_noise import mistyped, with_other_endings, with_typing_errors
 
 TEXTS = [f"the parcel number {i} didn't arrive before noon, as they had promised." for i in range(400)]
 
@@ -33,6 +34,31 @@ def test_any_text_keeps_its_words_and_about_its_length(text: str, seed: int) -> 
     assert result.count(" ") == text.count(" ")
     assert bool(result.strip()) == bool(text.strip())
     assert len(result) <= len(text) + text.count(" ") + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("They lost my parcel again!", "They lost my parcel again"),
+        ("Well...", "Well"),
+        ("so it goes", "so it goes"),
+        ('He said "no."', 'He said "no."'),
+    ],
+)
+def test_another_ending_keeps_the_words(text: str, words: str) -> None:
+    found = set(with_other_endings([text] * 200, 1.0, np.random.default_rng(0)))
+    assert found == {f"{words}{ending}" for ending in ("", ".", "!", "!!", "...")}
+
+
+@pytest.mark.parametrize("text", ["Is it?", "Really?!", "so glad 🙂", "...", "", " "])
+def test_questions_and_symbols_end_as_they_do(text: str) -> None:
+    assert set(with_other_endings([text] * 50, 1.0, np.random.default_rng(0))) == {text}
+
+
+def test_a_share_of_the_texts_gets_another_ending() -> None:
+    changed = with_other_endings(TEXTS, 0.4, np.random.default_rng(0))
+    # a quarter of the new endings is the old one
+    assert 80 < sum(a != b for a, b in zip(changed, TEXTS, strict=True)) < 160
 
 
 def test_training_with_them_is_repeatable_and_differs_from_training_without(
