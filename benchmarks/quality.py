@@ -70,9 +70,7 @@ def read_mixture(folder: Path) -> Mapping[str, Labelled]:
 def figures(classifier: Classifier, data: Labelled) -> dict[str, Any]:
     """Judge the model on some texts; it may only answer labels that they have."""
     names = [label for label in classifier.labels if label in set(data.labels)]
-    columns = [classifier.labels.names.index(name) for name in names]
-    raw = classifier.scores(data.texts)
-    scores = raw[:, columns] / raw[:, columns].sum(axis=1, keepdims=True)
+    scores = classifier.limited(names).scores(data.texts)
     truth = np.array([names.index(label) for label in data.labels])
     targets = np.eye(len(names), dtype=np.bool_)[truth]
 
@@ -96,7 +94,7 @@ def figures(classifier: Classifier, data: Labelled) -> dict[str, Any]:
     }
     if NEUTRAL in names:
         emotional = np.array([label != NEUTRAL for label in data.labels])
-        found["neutral_auroc"] = float(roc_auc_score(emotional, -raw[:, classifier.labels.names.index(NEUTRAL)]))
+        found["neutral_auroc"] = float(roc_auc_score(emotional, -scores[:, names.index(NEUTRAL)]))
     return found
 
 

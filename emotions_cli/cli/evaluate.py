@@ -22,7 +22,6 @@ from emotions_cli.cli._options import (
 from emotions_cli.cli._output import label_table, plain_table, print_json, say, stdout_console
 from emotions_cli.cli._settings import data_request, open_classifier, resolve_settings, split_labels
 from emotions_cli.errors import GateFailed
-from emotions_cli.labels import check_answers
 from emotions_cli.streams.formats import Format, writable_format
 
 if TYPE_CHECKING:
@@ -94,7 +93,8 @@ def evaluate_command(
     )
     say(evaluation.notes)
     if as_json:
-        print_json({**evaluation.judgement.to_json(), "split": evaluation.split, "notes": list(evaluation.notes)})
+        rest = {"split": evaluation.split, "answers": list(evaluation.answers), "notes": list(evaluation.notes)}
+        print_json({**evaluation.judgement.to_json(), **rest})
     else:
         _print(evaluation, dataset.reference)
     if output is not None and output_format is not None:
@@ -107,13 +107,12 @@ def evaluate_command(
 
 
 def _answers(labels: str | None, classifier: Classifier, dataset: Dataset) -> list[str] | None:
-    if labels is None:
-        return None
-    if labels in {"data", "all"}:
-        return list(dataset.labels if labels == "data" else classifier.labels)
-    names = split_labels(labels)
-    check_answers(names or [], classifier.labels.names, classifier.task)
-    return names
+    if labels == "all" and labels not in classifier.labels:
+        return list(classifier.labels)
+    if labels == "data" and labels not in classifier.labels:
+        # none in common: that is an error of its own
+        return [label for label in classifier.labels if label in dataset.labels] or None
+    return split_labels(labels)
 
 
 def _print(evaluation: Evaluation, reference: str) -> None:

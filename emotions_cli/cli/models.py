@@ -53,10 +53,12 @@ def _print_facts(bundle: Bundle, reference: str) -> None:
         table.add_row("base model", escape(str(name)))
     if reference_of_data := manifest.data.get("reference"):
         table.add_row("trained on", escape(str(reference_of_data)))
-    overall = (manifest.metrics.get("validation") or {}).get("overall") or {}
+    if splits := manifest.data.get("splits"):
+        table.add_row("texts", escape(", ".join(f"{name} {count:,}" for name, count in splits.items())))
+    validation = manifest.metrics.get("validation") or {}
     for name in ("accuracy", "macro_f1", "ece"):
-        if name in overall:
-            table.add_row(f"validation {name}", f"{overall[name]:.4f}")
+        if validation.get(name) is not None:
+            table.add_row(f"validation {name}", f"{validation[name]:.4f}")
     if manifest.created:
         table.add_row("made", escape(manifest.created))
     stdout_console().print(table)

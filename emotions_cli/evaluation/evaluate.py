@@ -27,6 +27,7 @@ class Evaluation:
         predictions: One a text.
         truth: The true labels of each text.
         notes: What the labels of model and data don't share, a sentence each.
+        answers: Labels that the model could answer.
     """
 
     split: str
@@ -35,6 +36,7 @@ class Evaluation:
     predictions: Sequence[Prediction]
     truth: Sequence[tuple[str, ...]]
     notes: tuple[str, ...]
+    answers: tuple[str, ...]
 
 
 def evaluate(
@@ -54,12 +56,13 @@ def evaluate(
         classifier: The model.
         dataset: The data.
         split: Which split; by default test, else validation, else all rows.
-        answers: Labels the model may answer; of a single-label model their probabilities are scaled up to 1. By default those
-            of the data when they are several and a single-label model knows them all and more, else all of the model's.
+        answers: Labels the model may answer, see :meth:`Classifier.limited`. By default those of the data when they are
+            several and a single-label model knows them all and more, else all of the model's.
         ece_bins: Bins of the expected calibration error.
 
     Raises:
         DataError: No such split, a task that is not the model's, or no label in common.
+        UsageError: The model can't be limited to these answers.
     """
     name = choose_split(dataset, split)
     examples = dataset.split(name)
@@ -73,9 +76,16 @@ def evaluate(
     # with a single label left every answer would be right
     fewer = len(dataset.labels) > 1 and set(dataset.labels) < set(classifier.labels)
     narrowed = answers is None and dataset.task is Task.SINGLE_LABEL and fewer
+    notes = []
     if narrowed:
+        ruled_out = [label for label in classifier.labels if label not in dataset.labels]
+        notes.append(f"The data has no label {', '.join(ruled_out)}: the model may not answer so; --labels all lets it.")
         answers = dataset.labels.names
-    allowed = [label for label in classifier.labels if answers is None or label in answers]
+    elif answers is not None and set(answers) < set(classifier.labels):
+        notes.append(f"The model may only answer {', '.join(label for label in classifier.labels if label in answers)}.")
+    if answers is not None:
+        classifier = classifier.limited(answers)
+    allowed = classifier.labels.names
     if not set(allowed) & set(dataset.labels):
         raise DataError(
             f"Model and data share no label (model: {_listed(allowed)}; data: {_listed(dataset.labels.names)}).",
@@ -99,11 +109,8 @@ def evaluate(
     names = np.array(labels.names)
     predictions = make_predictions(examples.texts, scores, judgement.answers, labels.names)
     truth = [tuple(names[row].tolist()) for row in targets]
-    notes = tuple(_notes(dataset, examples, allowed, only_model))
-    if narrowed:
-        ruled_out = [label for label in classifier.labels if label not in dataset.labels]
-        notes = (f"The data has no label {', '.join(ruled_out)}: the model may not answer so; --labels all lets it.", *notes)
-    return Evaluation(name, labels, judgement, predictions, truth, notes)
+    notes += _notes(dataset, examples, allowed, only_model)
+    return Evaluation(name, labels, judgement, predictions, truth, tuple(notes), allowed)
 
 
 def choose_split(dataset: Dataset, wanted: str | None) -> str:
@@ -123,8 +130,6 @@ def _in_order(classifier: Classifier, scores: FloatArray, labels: LabelSet, know
     for i, label in enumerate(labels):
         if known[i]:
             ordered[:, i] = scores[:, columns[label]]
-    if classifier.task is Task.SINGLE_LABEL and known.sum() < len(columns):
-        ordered /= np.maximum(ordered.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     return ordered
 
 

@@ -66,14 +66,21 @@ class HandingOver:
         self._margins = margins
         self._close_call = close_call
 
+    def deciding_by(self, margins: Callable[[FloatArray], FloatArray]) -> HandingOver:
+        """Return one on the same models whose close calls are other ones."""
+        return HandingOver(self._fast, self._opened, margins, self._close_call)
+
+    def _opened(self) -> Backend:
+        with self._opening:
+            self._exact = self._exact or self._open_exact()
+            return self._exact
+
     def logits_of(self, encoder: Encoder, tokens: Sequence[TokenIds], *, batch_tokens: int) -> Logits:
         """See :class:`Backend`. Close calls of all texts are computed together: a batch of two costs as much as one of ten."""
         logits = self._fast.logits_of(encoder, tokens, batch_tokens=batch_tokens)
         (close,) = np.nonzero(self._margins(logits.astype(np.float64)) < self._close_call)
         if len(close):
-            with self._opening:
-                exact = self._exact = self._exact or self._open_exact()
-            logits[close] = exact.logits_of(encoder, [tokens[i] for i in close.tolist()], batch_tokens=batch_tokens)
+            logits[close] = self._opened().logits_of(encoder, [tokens[i] for i in close.tolist()], batch_tokens=batch_tokens)
         return logits
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -56,7 +56,7 @@ class Classifier:
     """Answers texts with labels and scores. Make one with :meth:`open` or :func:`emotions_cli.load`.
 
     Attributes:
-        manifest: What the bundle says about itself; of a classifier that may answer only some labels, with those alone.
+        manifest: What the bundle says about itself; of a :meth:`limited` one with the labels that it may answer alone.
         precision: What it computes in, fp32 or fast.
         why: A sentence on the choice.
     """
@@ -116,7 +116,6 @@ class Classifier:
         bundle = open_model(reference, verify=False)
         manifest = bundle.manifest
         _check_complete(bundle)
-        narrowed, columns = _narrowed(manifest, labels)
         chosen, why = choose_precision(Precision(precision), manifest)
         with ThreadPoolExecutor(1) as pool:
             # also of a file that is needed only for close calls: better now than in the middle of a long input
@@ -139,23 +138,43 @@ class Classifier:
             if chosen is Precision.FAST and manifest.fast is not None:
                 fast = OnnxModel(bundle.checked(FAST_FILE), threads=threads)
                 _check_probe_scores(bundle, encoder, fast, probes, manifest.fast.probe_scores)
-
-                def margins(logits: FloatArray) -> FloatArray:
-                    answers = logits[:, columns]
-                    return decision_margins(answers, narrowed.task, narrowed.temperature, narrowed.thresholds)
-
                 onnx_file.result()
-                backend = HandingOver(fast, exact, margins, manifest.fast.close_call)
+                backend = HandingOver(fast, exact, _margins(manifest, np.arange(len(manifest.labels))), manifest.fast.close_call)
             else:
                 backend = exact()
-        return cls(
-            narrowed,
+        whole = cls(
+            manifest,
             encoder,
             backend,
             precision=chosen,
             why=why,
             batch_tokens=batch_tokens,
             long_text=LongText(long_text),
+        )
+        return whole if labels is None else whole.limited(labels)
+
+    def limited(self, labels: Sequence[str]) -> Classifier:
+        """Return a classifier on the same open model that may answer only some of its labels.
+
+        Args:
+            labels: Which, in any order; of a single-label model their probabilities are scaled up to 1.
+
+        Raises:
+            UsageError: It has no such label, or nothing is left to choose between.
+        """
+        check_answers(labels, self.manifest.labels, self.task)
+        kept = np.array([i for i, label in enumerate(self.manifest.labels) if label in labels], dtype=np.int64)
+        thresholds = None if self.manifest.thresholds is None else tuple(self.manifest.thresholds[i] for i in kept)
+        manifest = replace(self.manifest, labels=tuple(self.manifest.labels[i] for i in kept), thresholds=thresholds)
+        columns, backend = self._columns[kept], self._backend
+        return Classifier(
+            manifest,
+            self._encoder,
+            backend.deciding_by(_margins(manifest, columns)) if isinstance(backend, HandingOver) else backend,
+            precision=self.precision,
+            why=self.why,
+            batch_tokens=self._batch_tokens,
+            long_text=self._long_text,
             columns=columns,
         )
 
@@ -236,14 +255,9 @@ class Classifier:
         return best_label(scores)
 
 
-def _narrowed(manifest: Manifest, labels: Sequence[str] | None) -> tuple[Manifest, IntArray]:
-    """Return what a manifest says of some of its labels, and their columns, in the model's order."""
-    if labels is None:
-        return manifest, np.arange(len(manifest.labels))
-    check_answers(labels, manifest.labels, manifest.task)
-    columns = np.array([i for i, label in enumerate(manifest.labels) if label in labels], dtype=np.int64)
-    thresholds = None if manifest.thresholds is None else tuple(manifest.thresholds[i] for i in columns)
-    return replace(manifest, labels=tuple(manifest.labels[i] for i in columns), thresholds=thresholds), columns
+def _margins(manifest: Manifest, columns: IntArray) -> Callable[[FloatArray], FloatArray]:
+    """Say how far texts are from another answer among some columns of the logits, whose labels a manifest has."""
+    return lambda logits: decision_margins(logits[:, columns], manifest.task, manifest.temperature, manifest.thresholds)
 
 
 def _check_complete(bundle: Bundle) -> None:

@@ -11,10 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emotions_cli import __version__
-from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset, Examples
+from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset
 from emotions_cli.encoding import Encoder, TokenIds
 from emotions_cli.errors import DataError, FastFileRefused, LossNotFinite, TrainingError, TrainingStopped
 from emotions_cli.extras import require
@@ -46,7 +45,7 @@ from emotions_cli.training.loop import steps_per_epoch, train_steps
 from emotions_cli.training.loss import balanced_weights, make_loss
 from emotions_cli.training.run_folder import RunFolder
 from emotions_cli.training.selection import Selection
-from emotions_cli.training.teachers import soft_targets
+from emotions_cli.training.teachers import Teacher, find_teacher, soft_targets
 from emotions_cli.training.typing_noise import with_other_endings, with_typing_errors
 from emotions_cli.training.validation import Decisions, Validation
 
@@ -91,7 +90,10 @@ def train(job: TrainingJob) -> Iterator[Event]:
     began = time.perf_counter()
     job.folder.refuse_if_taken(force=job.force)
     check_trainable(job.dataset)
-    parts = _build(job)
+    teachers = [find_teacher(name, job.dataset.labels, job.dataset.task) for name in job.settings.training.teachers]
+    if teachers:
+        yield Note(f"first {', '.join(teacher.weights.name for teacher in teachers)} answers the training texts")
+    parts = _build(job, teachers)
     job.folder.begin(record_text(job.settings))
     if parts.cut:
         limit = parts.validation.encoder.max_length
@@ -148,6 +150,7 @@ class _Parts:
     """What a run is made of, built from a job. ``cut`` counts the training texts that are too long."""
 
     base: BaseModel
+    teachers: Sequence[Teacher]
     accelerator: Accelerator
     model: Any
     tokenizer: Any
@@ -157,7 +160,7 @@ class _Parts:
     cut: int
 
 
-def _build(job: TrainingJob) -> _Parts:
+def _build(job: TrainingJob, teachers: Sequence[Teacher]) -> _Parts:
     settings, hub = job.settings.training, job.settings.hub
     token = None if hub.token is None else hub.token.get_secret_value()
     base = find_base_model(settings.base_model, revision=hub.base_model_revision, token=token)
@@ -171,9 +174,12 @@ def _build(job: TrainingJob) -> _Parts:
     if job.dataset.task is Task.MULTI_LABEL:
         start_from_priors(model, examples.targets)
     tokens = encoder.encode(examples.texts)
+    targets = examples.targets.astype(np.float32)
+    if teachers:
+        targets = soft_targets(examples, job.dataset.labels, teachers, settings.teacher_weight, accelerator)
     batches = TrainingBatches(
         tokens,
-        _targets(examples, job.dataset, settings, accelerator),
+        targets,
         encoder,
         batch_size=settings.batch_size,
         seed=settings.seed,
@@ -194,13 +200,7 @@ def _build(job: TrainingJob) -> _Parts:
         accumulation_steps=settings.accumulation_steps,
         max_grad_norm=settings.max_grad_norm,
     )
-    return _Parts(base, accelerator, model, tokenizer, validation, steps, total, sum(t.cut > 0 for t in tokens))
-
-
-def _targets(examples: Examples, dataset: Dataset, settings: TrainingSettings, accelerator: Accelerator) -> NDArray[np.float32]:
-    if not settings.teachers:
-        return examples.targets.astype(np.float32)
-    return soft_targets(examples, dataset.labels, dataset.task, settings.teachers, settings.teacher_weight, accelerator)
+    return _Parts(base, teachers, accelerator, model, tokenizer, validation, steps, total, sum(t.cut > 0 for t in tokens))
 
 
 def _varied(texts: Sequence[str], encoder: Encoder, settings: TrainingSettings, epoch: int) -> Sequence[TokenIds]:
@@ -227,7 +227,7 @@ def _write_bundle(job: TrainingJob, parts: _Parts) -> tuple[Judgement, Note | No
     load_weights(model, job.folder.best_weights)
     decisions, judgement = parts.validation.settle(model)
     encoder = parts.validation.encoder
-    manifest = _manifest(job, parts.base, model, encoder, decisions, judgement)
+    manifest = _manifest(job, parts, model, encoder, decisions, judgement)
     note = None
     with whole_directory(job.folder.model) as part:
         write_model_files(model, parts.tokenizer, part, max_length=encoder.max_length)
@@ -339,7 +339,7 @@ def _measured(event: Step | Evaluated) -> tuple[int, dict[str, Any]]:
 
 
 def _manifest(
-    job: TrainingJob, base: BaseModel, model: Any, encoder: Encoder, decisions: Decisions, judgement: Judgement
+    job: TrainingJob, parts: _Parts, model: Any, encoder: Encoder, decisions: Decisions, judgement: Judgement
 ) -> Manifest:
     return Manifest(
         labels=job.dataset.labels.names,
@@ -347,7 +347,12 @@ def _manifest(
         max_length=encoder.max_length,
         temperature=decisions.temperature,
         thresholds=decisions.thresholds,
-        base_model={"name": base.name, "source": base.source, "sha256": base.sha256},
+        base_model={
+            "name": parts.base.name,
+            "source": parts.base.source,
+            "sha256": parts.base.sha256,
+            "teachers": [{"name": teacher.weights.name, "sha256": teacher.weights.sha256} for teacher in parts.teachers],
+        },
         data={
             "reference": job.dataset.reference,
             "fingerprint": job.dataset.fingerprint(),

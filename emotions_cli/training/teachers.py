@@ -8,6 +8,7 @@ text whose label it finds unlikely pulls less (Furlanello et al., "Born Again Ne
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,9 @@ from emotions_cli.errors import ModelError
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.metrics.decisions import FloatArray
 from emotions_cli.metrics.probabilities import probabilities
+from emotions_cli.models.bundle import Manifest
 from emotions_cli.models.ref import open_model
-from emotions_cli.training.base_models import find_base_model
+from emotions_cli.training.base_models import BaseModel, find_base_model
 from emotions_cli.training.build import build_encoder, build_model
 from emotions_cli.training.validation import logits_of
 
@@ -28,15 +30,14 @@ if TYPE_CHECKING:
 
 
 def soft_targets(
-    examples: Examples, labels: LabelSet, task: Task, teachers: Sequence[str], weight: float, accelerator: Accelerator
+    examples: Examples, labels: LabelSet, teachers: Sequence[Teacher], weight: float, accelerator: Accelerator
 ) -> NDArray[np.float32]:
     """Mix the truth with the mean of what the teachers answer.
 
     Args:
         examples: The training texts.
         labels: The labels of their targets.
-        task: Single-label or multi-label.
-        teachers: Run folders or bundles of models with the same labels, in any order.
+        teachers: Models with the same labels, in any order.
         weight: The teachers' share (0 to 1).
         accelerator: Says where and with what precision they run.
 
@@ -44,14 +45,32 @@ def soft_targets(
         Targets (texts, labels); a row sums to 1 in single-label data.
 
     Raises:
-        ModelError: A teacher can't be loaded, or has other labels or another task.
+        ModelError: A teacher can't be loaded.
     """
-    answers = [_answers(teacher, examples, labels, task, accelerator) for teacher in teachers]
+    answers = [_answers(teacher, examples.texts, labels, accelerator) for teacher in teachers]
     mixed = (1.0 - weight) * examples.targets + weight * np.mean(answers, axis=0)
     return np.asarray(mixed, dtype=np.float32)
 
 
-def _answers(name: str, examples: Examples, labels: LabelSet, task: Task, accelerator: Accelerator) -> FloatArray:
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model that others learn from.
+
+    Attributes:
+        weights: Where it is; the hash of its weights tells it apart from others of its name.
+        manifest: What it says about itself.
+    """
+
+    weights: BaseModel
+    manifest: Manifest
+
+
+def find_teacher(name: str, labels: LabelSet, task: Task) -> Teacher:
+    """Find a teacher: a run's folder, a bundle's, or ``builtin``.
+
+    Raises:
+        ModelError: There is none, or it has other labels or another task.
+    """
     manifest = open_model(name).manifest
     if set(manifest.labels) != set(labels) or manifest.task is not task:
         raise ModelError(
@@ -59,10 +78,16 @@ def _answers(name: str, examples: Examples, labels: LabelSet, task: Task, accele
             f"the data has {', '.join(labels)} ({task}).",
             "Name a model that was trained for the same labels in training.teachers.",
         )
+    return Teacher(find_base_model(name), manifest)
+
+
+def _answers(teacher: Teacher, texts: Sequence[str], labels: LabelSet, accelerator: Accelerator) -> FloatArray:
+    manifest = teacher.manifest
     own = LabelSet(tuple(manifest.labels))
-    model, tokenizer = build_model(find_base_model(name), own, task, manifest.max_length)
+    model, tokenizer = build_model(teacher.weights, own, manifest.task, manifest.max_length)
     encoder = build_encoder(tokenizer, manifest.max_length)
-    model = accelerator.prepare_model(model, evaluation_mode=True)
-    logits = logits_of(model, encoder, encoder.encode(examples.texts))
+    # not prepared: the accelerator would keep it for the whole run
+    with accelerator.autocast():
+        logits = logits_of(model.to(accelerator.device), encoder, encoder.encode(texts))
     order = [own.names.index(label) for label in labels]
-    return probabilities(logits, task, manifest.temperature)[:, order]
+    return probabilities(logits, manifest.task, manifest.temperature)[:, order]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import Result
 
 Emotions = Callable[..., Result]
@@ -90,9 +91,33 @@ def test_answers_can_be_limited(emotions: Emotions, trained: Path, tmp_path: Pat
     assert json.loads(by_itself.stdout)["labels"] == json.loads(limited.stdout)["labels"]
     assert "The data has no label fear: the model may not answer so; --labels all lets it." in by_itself.stderr
     assert json.loads(emotions(*common, "--labels", "joy, anger").stdout) == json.loads(limited.stdout)
+    assert json.loads(limited.stdout)["answers"] == ["joy", "anger"]
+    assert json.loads(free.stdout)["answers"] == ["joy", "anger", "fear"]
+    assert "The model may only answer joy, anger." in limited.stderr
     wrong = emotions(*common, "--labels", "joy,angr")
     assert wrong.exit_code == 2
     assert "Did you mean 'anger'?" in wrong.stderr
+
+
+def test_data_with_one_of_the_labels_leaves_nothing_to_choose_between(emotions: Emotions, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("text,label\nso happy,joy\nso glad,joy\n", encoding="utf-8")
+    result = emotions("evaluate", "--model", trained, "--data", "one.csv", "--labels", "data")
+    assert result.exit_code == 2
+    assert "at least 2 different labels" in result.stderr
+
+
+def test_limited_answers_are_those_of_predict(emotions: Emotions, trained: Path, tmp_path: Path) -> None:
+    texts = [f"{a}, {b}" for a in ("so happy", "angry", "scared") for b in ("a mess", "glad", "the dark", "")]
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f'"{text}",joy\n' for text in texts), encoding="utf-8")
+    options = ("--model", trained, "--labels", "joy,fear")
+    assert emotions("evaluate", *options, "--data", "t.csv", "-o", "judged.jsonl").exit_code == 0
+    assert emotions("predict", *options, "t.csv", "--scores", "-o", "answered.jsonl").exit_code == 0
+    judged, answered = (
+        [json.loads(line) for line in Path(f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for name in ("judged", "answered")
+    )
+    for one, other in zip(judged, answered, strict=True):
+        assert one["score_joy"] == pytest.approx(other["score_joy"], abs=1e-6)
 
 
 def test_an_output_that_can_not_be_written_is_refused_at_once(emotions: Emotions, trained: Path) -> None:

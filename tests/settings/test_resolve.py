@@ -299,4 +299,4 @@ def test_rows_list_every_key_once_in_order_with_plain_values() -> None:
     keys = [(section, key) for section, key, *_ in rows]
     assert keys == [(section, key) for section, values in Settings() for key in type(values).model_fields]
     assert ("data", "label_map", "map.toml", "command line") in rows
-    assert {type(value) for *_, value, _ in rows} <= {str, int, float, bool, type(None)}
+    assert {type(value) for *_, value, _ in rows} <= {str, int, float, bool, list, type(None)}
