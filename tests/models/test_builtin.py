@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import Result
 
 from emotions_cli import load
@@ -22,7 +25,8 @@ from emotions_cli.training.validation import logits_of
 
 Emotions = Callable[..., Result]
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "recipes"
 MOST_BYTES = 24_000_000
 
 
@@ -62,9 +66,41 @@ def test_training_starts_from_the_very_model(builtin: Bundle) -> None:
 
 def test_its_card_says_what_a_user_must_know(builtin: Bundle) -> None:
     card = (builtin.path / CARD_FILE).read_text(encoding="utf-8")
-    assert "@@" not in card
     for said in ("educational and research use", "CC BY 4.0", "challenge", "recipes/open.toml", "language model", "95 %"):
         assert said in card
+
+
+@pytest.mark.parametrize("document", ["README.md", "recipes/builtin.card.md", "emotions_cli/assets/builtin/README.md"])
+def test_documents_say_what_was_measured(document: str) -> None:
+    measured = json.loads((ROOT / "benchmarks" / "builtin.json").read_text(encoding="utf-8"))
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for found in measured["sets"].values():
+        (low, high), (least, most) = found["accuracy_interval"], found["macro_f1_interval"]
+        assert (
+            f"| {found['texts']:,} | {found['accuracy']:.3f} ({low:.3f}–{high:.3f}) "
+            f"| {found['macro_f1']:.3f} ({least:.3f}–{most:.3f}) | {found['ece']:.3f} |"
+        ) in text
+
+
+def test_data_and_files_are_those_of_the_pipelines_last_run(builtin: Bundle) -> None:
+    """What it learned from has not changed since, and the package holds what the pipeline made."""
+    stages = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    for stage in stages.values():
+        for dependency in stage["deps"]:
+            path = ROOT / dependency["path"]
+            if path.parts[len(ROOT.parts)] != "build":
+                assert _md5(path) == dependency["md5"], f"{path}: dvc repro"
+    (made,) = stages["export"]["outs"]
+    assert _md5(builtin.path) == made["md5"]
+
+
+def _md5(path: Path) -> str:
+    """Hash a file or a folder as DVC does."""
+    if path.is_file():
+        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    entries = [{"md5": _md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+    return hashlib.md5(json.dumps(entries).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def test_the_recipe_is_the_one_it_was_trained_by(builtin: Bundle) -> None:
@@ -76,7 +112,9 @@ def test_the_recipe_is_the_one_it_was_trained_by(builtin: Bundle) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("They lost my parcel again, third time this month!", "anger"),
+        ("They lost my parcel again!", "anger"),
+        ("He left me!!", "sadness"),
+        ("We won!!", "joy"),
         ("His coat still hangs by the door.", "sadness"),
         ("The bus to the station leaves at ten past nine.", "neutral"),
         ("I can't sleep, the results come back on Friday.", "fear"),
@@ -104,3 +142,4 @@ def test_its_card_is_shown(emotions: Emotions) -> None:
     assert result.exit_code == 0
     assert "sadness, joy, love, anger, fear, surprise, neutral" in result.stdout
     assert "dair-ai/emotion" in result.stdout
+    assert "validation accuracy" in result.stdout
