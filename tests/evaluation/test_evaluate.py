@@ -122,7 +122,8 @@ def test_one_label_alone_does_not_make_a_model_perfect(classifier: Classifier) -
 def test_answers_can_be_limited_to_labels(classifier: Classifier) -> None:
     pairs = [(text, "joy") for text in EASY["fear"]] + [(text, "anger") for text in EASY["anger"]]
     evaluation = evaluate(classifier, dataset(["anger", "joy"], test=pairs), answers=["anger", "joy"])
-    assert evaluation.notes == ()
+    assert evaluation.notes == ("The model may only answer joy, anger.",)
+    assert evaluation.answers == ("joy", "anger")
     for prediction, free in zip(evaluation.predictions, classifier.predict([text for text, _ in pairs]), strict=True):
         assert list(prediction.scores) == ["anger", "joy"]
         assert sum(prediction.scores.values()) == pytest.approx(1.0)
