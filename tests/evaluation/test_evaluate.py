@@ -119,7 +119,9 @@ def test_one_label_alone_does_not_make_a_model_perfect(classifier: Classifier) -
     assert accuracy == pytest.approx(1 / 3, abs=0.15)
 
 
-def test_answers_can_be_limited_to_labels(classifier: Classifier) -> None:
+def test_answers_can_be_limited_to_labels(trained: Path) -> None:
+    # in fp32: in integers other texts are close calls when there are fewer answers
+    classifier = load(trained, precision="fp32")
     pairs = [(text, "joy") for text in EASY["fear"]] + [(text, "anger") for text in EASY["anger"]]
     evaluation = evaluate(classifier, dataset(["anger", "joy"], test=pairs), answers=["anger", "joy"])
     assert evaluation.notes == ("The model may only answer joy, anger.",)
