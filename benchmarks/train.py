@@ -43,7 +43,7 @@ def ours(dataset: Dataset, settings: TrainingSettings, folder: Path) -> dict[str
     run = RunFolder(folder)
     steps: list[Step] = []
     result: dict[str, Any] = {}
-    for event in train(TrainingJob(dataset, Settings(training=settings), run, JsonlTracker(run.metrics))):
+    for event in train(TrainingJob(dataset, Settings(training=settings), run, JsonlTracker(run.metrics, run.throughput))):
         if isinstance(event, Step):
             steps.append(event)
         elif isinstance(event, Evaluated):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "config.json"
 
+ENCODED_AT_ONCE = 10_000
+
 IntArray = NDArray[np.int64]
 
 
@@ -78,12 +80,15 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> list[TokenIds]:
         """Tokenise texts, in order; of a long one the head."""
+        # in parts: a signal waits until the tokenizer returns
+        parts = (texts[start : start + ENCODED_AT_ONCE] for start in range(0, len(texts), ENCODED_AT_ONCE))
         return [
             TokenIds(
                 tuple(encoding.ids),
                 sum(len(part.ids) - sum(part.special_tokens_mask) for part in encoding.overflowing),
             )
-            for encoding in self._tokenizer.encode_batch([_valid(text) for text in texts])
+            for part in parts
+            for encoding in self._tokenizer.encode_batch([_valid(text) for text in part])
         ]
 
     def encode_windows(self, texts: Sequence[str]) -> list[list[TokenIds]]:

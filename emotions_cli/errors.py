@@ -12,7 +12,8 @@
     │   └── FastFileRefused        1   a fast file that does not answer as the model does
     ├── TrainingError              1   a run that can't start or go on
     │   ├── LossNotFinite          1   the loss became NaN or infinite
-    │   └── TrainingStopped        130 the user asked to stop
+    │   ├── ProcessLost            69  another process of the run has ended
+    │   └── TrainingStopped        75  a signal came; the run can be resumed
     ├── AnsweringStopped       75, 130 a signal came; the output can be resumed
     ├── StorageError               1   a file that can't be written (full disk, no permission)
     └── GateFailed                 3   a quality gate said no
@@ -30,6 +31,7 @@ EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_GATE = 3
+EXIT_LOST = 69
 EXIT_STOPPED = 75
 EXIT_INTERRUPTED = 130
 
@@ -97,10 +99,19 @@ class LossNotFinite(TrainingError):
         super().__init__(message, hint)
 
 
-class TrainingStopped(TrainingError):
-    """The user asked to stop."""
+class ProcessLost(TrainingError):
+    """Another process of the run has ended, or can't be reached any more."""
 
-    exit_code = EXIT_INTERRUPTED
+    exit_code = EXIT_LOST
+
+
+class TrainingStopped(TrainingError):
+    """A signal came; the run can be resumed."""
+
+    exit_code = EXIT_STOPPED
+
+    def __init__(self, message: str = "Stopped.", hint: str = "Go on: the same command and --resume.") -> None:
+        super().__init__(message, hint)
 
 
 class AnsweringStopped(EmotionsError):

@@ -3,49 +3,87 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from emotions_cli.errors import TrainingError
 from emotions_cli.streams.atomic import storage_errors
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 class Tracker(Protocol):
     """Receives what a run measures: ``start``, then ``log`` any number of times, then ``finish``, come what may."""
 
-    def start(self, run: Mapping[str, Any]) -> None:
-        """Begin a run that is described by plain values."""
+    def start(self, run: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> None:
+        """Begin a run that is described by plain values, or go on where an earlier :meth:`state` was given.
 
-    def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """Take the values measured at an optimiser step."""
+        What was logged behind that state is forgotten: it is measured again.
+        """
 
-    def finish(self) -> None:
-        """End the run; called exactly once, also after an error."""
+    def log(self, step: int, values: Mapping[str, Any], clock: Mapping[str, Any] = _NOTHING) -> None:
+        """Take the values measured at an optimiser step; ``clock`` holds those that depend on the machine's pace."""
+
+    def state(self) -> Mapping[str, Any]:
+        """Return plain values from which a later process can go on; all that was logged before is safe."""
+
+    def finish(self, *, resumable: bool = False) -> None:
+        """End the run, or this process's part of a run that is to go on; called exactly once, also after an error."""
 
 
 class JsonlTracker:
-    """Writes one JSON object a line, flushed at once so that the file can be followed."""
+    """Writes one JSON object a line, flushed at once so that the file can be followed.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stream: IO[str] | None = None
+    What depends on the machine's pace goes to a file of its own: two equal runs have the same metrics, byte for byte.
 
-    def start(self, run: Mapping[str, Any]) -> None:
-        with storage_errors(self._path):
-            self._stream = self._path.open("w", encoding="utf-8", newline="\n")
-        self._write({"event": "start", **run})
+    Args:
+        path: What was measured.
+        clock_path: How fast it went.
+    """
 
-    def log(self, step: int, values: Mapping[str, Any]) -> None:
-        self._write({"step": step, **values})
+    def __init__(self, path: Path, clock_path: Path) -> None:
+        self._paths = {"metrics": path, "clock": clock_path}
+        self._streams: dict[str, IO[bytes]] = {}
 
-    def finish(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+    def start(self, run: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> None:
+        for name, path in self._paths.items():
+            with storage_errors(path):
+                self._streams[name] = path.open("wb") if state is None else _reopened(path, state[name])
+        if state is None:
+            self._write("metrics", {"event": "start", **run})
 
-    def _write(self, values: Mapping[str, Any]) -> None:
-        if self._stream is None:
+    def log(self, step: int, values: Mapping[str, Any], clock: Mapping[str, Any] = _NOTHING) -> None:
+        self._write("metrics", {"step": step, **values})
+        if clock:
+            self._write("clock", {"step": step, **clock})
+
+    def state(self) -> Mapping[str, Any]:
+        for stream in self._streams.values():
+            os.fsync(stream.fileno())
+        return {name: stream.tell() for name, stream in self._streams.items()}
+
+    def finish(self, *, resumable: bool = False) -> None:  # noqa: ARG002 - the lines say it
+        while self._streams:
+            self._streams.popitem()[1].close()
+
+    def _write(self, name: str, values: Mapping[str, Any]) -> None:
+        if name not in self._streams:
             raise RuntimeError("log before start")
-        with storage_errors(self._path):
-            self._stream.write(json.dumps(values, ensure_ascii=False) + "\n")
-            self._stream.flush()
+        with storage_errors(self._paths[name]):
+            self._streams[name].write(json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+            self._streams[name].flush()
+
+
+def _reopened(path: Path, length: int) -> IO[bytes]:
+    """Open a file to go on behind its first bytes."""
+    if not path.exists() or path.stat().st_size < length:
+        raise TrainingError(
+            f"'{path}' lacks lines that were written before the checkpoint.",
+            "Put the run's folder back as it was, or begin anew with --force.",
+        )
+    stream = path.open("r+b")
+    stream.truncate(length)
+    stream.seek(length)
+    return stream

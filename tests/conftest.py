@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -130,10 +131,21 @@ def run_training(dataset: Dataset, base: Path, folder: Path, **settings: object)
     """Train to the end and return how it ended."""
     run = RunFolder(folder)
     chosen = tiny_settings(base, **settings)
-    events = list(train(TrainingJob(dataset, chosen, run, JsonlTracker(run.metrics))))
+    events = list(train(TrainingJob(dataset, chosen, run, JsonlTracker(run.metrics, run.throughput))))
     finished = events[-1]
     assert isinstance(finished, Finished)
     return finished
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> None:
+    """Read the errors of a process up to a line with some words."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if words in line:
+            return
+    raise AssertionError(f"ended without {words!r}: {''.join(lines)}")
 
 
 @pytest.fixture(scope="session")

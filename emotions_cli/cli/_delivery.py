@@ -19,6 +19,7 @@ from emotions_cli.answering.windows import AnsweredWindow, answer_records
 from emotions_cli.cli._answer_views import AnswerTable, draw_bars, draw_summary
 from emotions_cli.cli._output import say
 from emotions_cli.cli._row_progress import RowProgress
+from emotions_cli.cli._stopping import Stop, stopped_by
 from emotions_cli.errors import EXIT_INTERRUPTED, EXIT_STOPPED, AnsweringStopped, EmotionsError
 from emotions_cli.inference import Classifier
 from emotions_cli.models.bundle import digest_of
@@ -142,7 +143,7 @@ def _to_file(job: Delivery, output: Path, options: ReadOptions) -> Tally:
         )
         say(out.notes)
         job.rejects.open(stack, out.rejects_bytes)
-        with _kept_rows_said(output, out), _stopped_by(signal.SIGINT, signal.SIGTERM) as stop:
+        with _kept_rows_said(output, out), stopped_by(signal.SIGINT, signal.SIGTERM) as stop:
             encoder, tally = job.encoder(), Tally.from_json(out.state)
             if out.resumed:
                 say([f"going on behind row {out.rows:,}"])
@@ -175,7 +176,7 @@ def _to_stdout(job: Delivery, tally: Tally, stream: IO[bytes]) -> None:
         put(job.encoded(encoder, window))
 
     put(encoder.header())
-    with _stopped_by(signal.SIGINT) as stop:
+    with stopped_by(signal.SIGINT) as stop:
         _in_background(job, write, stop, live=True)
         if stop.asked():
             raise KeyboardInterrupt
@@ -205,7 +206,7 @@ def _to_terminal(job: Delivery, tally: Tally) -> None:
 
 
 def _in_background(
-    job: Delivery, write: Callable[[AnsweredWindow], None], stop: _Stop, *, live: bool, done: tuple[int, int] = (0, 0)
+    job: Delivery, write: Callable[[AnsweredWindow], None], stop: Stop, *, live: bool, done: tuple[int, int] = (0, 0)
 ) -> None:
     """Write each window in a thread while the next one is computed; ``done`` are windows and rows of an earlier run."""
     before: Future[None] | None = None
@@ -221,34 +222,6 @@ def _in_background(
             progress.advance(len(window.records))
         if before is not None:
             before.result()
-
-
-@dataclass
-class _Stop:
-    """Whether a signal asked to end, and which."""
-
-    signal: int | None = None
-
-    def asked(self) -> bool:
-        return self.signal is not None
-
-
-@contextmanager
-def _stopped_by(*signals: signal.Signals) -> Iterator[_Stop]:
-    """Note the first of some signals; a second one ends the process at once."""
-    stop = _Stop()
-
-    def note(number: int, _: object) -> None:
-        stop.signal = number
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-    before = {one: signal.signal(one, note) for one in signals}
-    try:
-        yield stop
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 @contextmanager

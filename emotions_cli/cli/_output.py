@@ -31,11 +31,11 @@ def stdout_console() -> Console:
     return StdoutConsole(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
-def stderr_console() -> Console:
-    """A console for notes and progress on stderr."""
+def stderr_console(*, quiet: bool = False) -> Console:
+    """A console for notes and progress on stderr; a quiet one shows nothing."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, quiet=quiet)
 
 
 def say(notes: Iterable[str]) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from emotions_cli.training import Evaluated, Event, Finished, Note, Started, Step, TrainingJob, train
+from emotions_cli.cli._stopping import Stop
+from emotions_cli.training import Evaluated, Event, Finished, Finishing, Note, Resumed, Started, Step, TrainingJob, train
 
 SECONDS_BETWEEN_LINES = 15.0
 # how much the newest step counts in the running means
@@ -60,10 +60,14 @@ class TrainingDisplay:
                 self._print(f"note: {text}")
             case Started():
                 self._start(event)
+            case Resumed():
+                self._resumed(event)
             case Step():
                 self._step(event)
             case Evaluated():
                 self._evaluated(event)
+            case Finishing():
+                self._progress.update(self._task, state="writing the model")
             case Finished():
                 self._print(f"finished after {event.seconds:,.0f} s: {event.model}")
 
@@ -74,6 +78,12 @@ class TrainingDisplay:
             f"{event.parameters / 1e6:.1f} M parameters, {event.device}, {event.precision}"
         )
         self._progress.update(self._task, total=event.steps, visible=True)
+
+    def _resumed(self, event: Resumed) -> None:
+        self._best = event.best
+        best = "" if event.best is None else f", best {self._metric} {event.best:.4f}"
+        self._print(f"going on behind step {event.step:,} of {self._total:,}{best}: {event.checkpoint}")
+        self._progress.update(self._task, completed=event.step)
 
     def _step(self, step: Step) -> None:
         self._loss = _mean(self._loss, step.loss)
@@ -91,8 +101,6 @@ class TrainingDisplay:
             f"epoch {event.epoch + 1}, step {event.step:,} of {self._total:,}: training loss {event.training_loss:.4f}, "
             f"validation {self._metric} {event.value:.4f}{accuracy}{mark}"
         )
-        if event.step == self._total:
-            self._progress.update(self._task, state="writing the model")
 
     def _state(self) -> str:
         best = "" if self._best is None else f", best {self._metric} {self._best:.4f}"
@@ -107,28 +115,23 @@ def _mean(so_far: float | None, newest: float) -> float:
     return newest if so_far is None else so_far + NEWEST * (newest - so_far)
 
 
-def show_training(job: TrainingJob, console: Console) -> Finished:
-    """Run a job, drawing its progress on the console, and return its end.
+def show_training(job: TrainingJob, console: Console, stop: Stop) -> Finished | None:
+    """Run a job, drawing its progress on the console, and return its end, in the process that writes.
 
-    The first Ctrl-C ends it after the step with the best weights so far, a second one at once.
+    Before the first step and behind the last one a signal ends what is being done at once; between them the job is saved first.
+
+    Raises:
+        TrainingStopped: A signal came.
     """
-    stop = threading.Event()
-
-    def on_interrupt(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        return _drawn(replace(job, stop=stop.is_set), console)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _drawn(job: TrainingJob, console: Console) -> Finished:
-    with TrainingDisplay(console, job.settings.training.metric) as display:
-        for event in train(job):
+    with (
+        TrainingDisplay(console, job.settings.training.metric) as display,
+        closing(train(replace(job, stop=stop.asked))) as events,
+    ):
+        for event in events:
             display.show(event)
+            if isinstance(event, Started | Finishing):
+                stop.at_once = isinstance(event, Finishing)
+                stop.end_if_asked()
             if isinstance(event, Finished):
                 return event
-    raise RuntimeError("training ended without a result")
+    return None

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from emotions_cli.settings.model import InferenceSettings
 
 
-def resolve_settings(file: Path | None, assignments: list[str] | None, **sections: dict[str, Any]) -> ResolvedSettings:
-    """Resolve settings from options by section, ``--set`` assignments, environment and file.
+def resolve_settings(
+    file: Path | None, assignments: list[str] | None, record: Path | None = None, **sections: dict[str, Any]
+) -> ResolvedSettings:
+    """Resolve settings from options by section, ``--set`` assignments, environment and file, then the record of a run.
 
     Raises:
         UsageError: An assignment is not of the form ``section.key=value``.
@@ -32,7 +34,7 @@ def resolve_settings(file: Path | None, assignments: list[str] | None, **section
         layer.setdefault(section, {})[key] = value
     for section, values in sections.items():
         layer.setdefault(section, {}).update({key: value for key, value in values.items() if value is not None})
-    return resolve(layer, file=file)
+    return resolve(layer, file=file, record=record)
 
 
 def split_labels(labels: str | None) -> list[str] | None:

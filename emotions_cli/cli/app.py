@@ -63,7 +63,7 @@ app = typer.Typer(
     help="Train, evaluate and run emotion classifiers on text.",
 )
 app.command("predict")(predict.predict_command)
-app.command("train")(train.train_command)
+app.command("train", cls=train.TrainCommand)(train.train_command)
 app.command("evaluate")(evaluate.evaluate_command)
 app.command("export")(export.export_command)
 app.add_typer(data.app, name="data")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from emotions_cli.cli._options import (
     DataOpt,
@@ -19,13 +23,39 @@ from emotions_cli.cli._options import (
     TextColumnOpt,
 )
 from emotions_cli.cli._output import label_table, plain_table, say, stderr_console, stdout_console
+from emotions_cli.cli._processes import Cluster, rank_of, run_processes
 from emotions_cli.cli._settings import data_request, resolve_settings
+from emotions_cli.cli._stopping import Stop, stopped_by
+from emotions_cli.errors import TrainingError, TrainingStopped, UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from emotions_cli.settings import ResolvedSettings
     from emotions_cli.training import Finished, TrainingJob
+    from emotions_cli.training.run_folder import RunFolder
 
-_DATA, _MODEL, _RECIPE = "Data", "Model", "Recipe"
+_DATA, _MODEL, _RECIPE, _RUN = "Data", "Model", "Recipe", "Stop and go on"
+_RESUME = "Go on from the newest checkpoint in the run's folder; auto: begin when there is none."
+
+
+class Resuming(StrEnum):
+    """Whether to go on with a run."""
+
+    NO = "no"
+    YES = "yes"
+    AUTO = "auto"
+
+
+class TrainCommand(TyperCommand):
+    """Takes ``--resume`` with or without a word behind it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        words = set(Resuming)
+        follows = [*args[1:], ""]
+        return super().parse_args(
+            ctx, [f"{a}={Resuming.YES}" if a == "--resume" and b not in words else a for a, b in zip(args, follows, strict=True)]
+        )
 
 
 class Precision(StrEnum):
@@ -75,7 +105,24 @@ def train_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run (default: a new one in runs/).")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a finished run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier run.")] = False,
+    resume: Annotated[
+        Resuming, typer.Option("--resume", metavar="[auto]", help=_RESUME, rich_help_panel=_RUN, show_default=False)
+    ] = Resuming.NO,
+    allow_changed: Annotated[
+        bool, typer.Option("--allow-changed", help="Resume with other device, patience or evaluations.", rich_help_panel=_RUN)
+    ] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="With --resume: train no further, write the best model so far.", rich_help_panel=_RUN)
+    ] = False,
+    checkpoint_steps: Annotated[
+        int | None,
+        typer.Option("--checkpoint-steps", help="Steps between checkpoints.", rich_help_panel=_RUN, show_default=False),
+    ] = None,
+    checkpoint_minutes: Annotated[
+        float | None,
+        typer.Option("--checkpoint-minutes", help="Minutes between them (10).", rich_help_panel=_RUN, show_default=False),
+    ] = None,
     base_model: Annotated[
         str | None,
         typer.Option("--base-model", metavar="REF", help="Hub name, directory or builtin to start from.", rich_help_panel=_MODEL),
@@ -95,17 +142,17 @@ def train_command(
         str | None, _recipe("--metric", "Chooses the best: macro_f1, accuracy, weighted_f1, micro_f1, nll.")
     ] = None,
     patience: Annotated[int | None, _recipe("--patience", "Evaluations without gain before stopping; 0: never.")] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", min=1, help="Processes that train together on this machine, one a GPU.", show_default=False),
+    ] = None,
     seed: Annotated[int | None, _recipe("--seed", "Seeds weights, order and splits.")] = None,
     settings: SettingsOpt = None,
     assignments: SetOpt = None,
 ) -> None:
     """Fine-tune a model on labelled texts and write its bundle to runs/NAME/model."""
-    from emotions_cli.cli._progress import show_training
-
-    resolved = resolve_settings(
-        settings,
-        assignments,
-        data={
+    options: dict[str, dict[str, Any]] = {
+        "data": {
             "reference": data,
             "validation": validation_data,
             "test": test_data,
@@ -115,7 +162,7 @@ def train_command(
             "label_map": label_map,
             "input_format": input_format,
         },
-        training={
+        "training": {
             "base_model": base_model,
             "max_length": max_length,
             "epochs": epochs,
@@ -130,14 +177,80 @@ def train_command(
             "patience": patience,
             "seed": seed,
         },
-    )
-    job = training_job(resolved, output, force=force)
-    say(job.dataset.notes)
-    finished = show_training(job, stderr_console())
-    _print_finished(finished)
+        "checkpoints": {"steps": checkpoint_steps, "minutes": checkpoint_minutes},
+    }
+    if resume is not Resuming.NO and force:
+        raise UsageError("--resume goes on with a run, --force replaces it.", "Give one of them.")
+    if finish and resume is not Resuming.YES:
+        raise UsageError("--finish ends a run that was begun.", "Give it with --resume.")
+    resolved = resolve_settings(settings, assignments, None, **options)
+    rank, cluster = rank_of(os.environ), Cluster.from_environment(os.environ)
+    if rank is None and ((processes or 1) > 1 or (cluster is not None and cluster.machines > 1)):
+        command = [sys.executable, "-m", "emotions_cli", *sys.argv[1:]]
+        raise typer.Exit(run_processes(command, processes or 1, cluster or Cluster.here()))
+    console = stderr_console(quiet=bool(rank))
+    with stopped_by(signal.SIGINT, signal.SIGTERM, at_once=True) as stop:
+        try:
+            folder = _run_folder(resolved.settings.training.runs_dir, output, resume)
+            if folder is not None and resume is Resuming.NO and not rank:
+                # before the data is loaded, which may take long
+                folder.refuse_if_taken(force=force)
+            if folder is not None and resume is not Resuming.NO and folder.settings.exists():
+                resolved = resolve_settings(settings, assignments, folder.settings, **options)
+            job = _training_job(resolved, folder, force=force, resume=resume, allow_changed=allow_changed, finish=finish)
+            if not rank:
+                say(job.dataset.notes)
+            _train(job, stop, console)
+        except KeyboardInterrupt:
+            if not stop.ended:
+                raise
+            raise TrainingStopped("Stopped before the first step or behind the last one; nothing is lost.") from None
 
 
-def training_job(resolved: ResolvedSettings, output: Path | None, *, force: bool) -> TrainingJob:
+def _train(job: TrainingJob, stop: Stop, console: Console) -> None:
+    from emotions_cli.cli._progress import show_training
+    from emotions_cli.models.bundle import Bundle
+    from emotions_cli.training import Resume
+    from emotions_cli.training.identity import identity_of, recorded_identity, refuse_changes
+
+    if job.resume is not Resume.NO and job.folder.finished:
+        # a job that was started again after its end
+        manifest = Bundle.open(job.folder.model).manifest
+        now = identity_of(job.dataset, job.settings.training)
+        say(refuse_changes(recorded_identity(manifest), now, allow_harmless=job.allow_changed))
+        say([f"the run is finished already: {job.folder.model}"])
+        return
+    finished = show_training(job, console, stop)
+    if finished is not None:
+        _print_finished(finished)
+
+
+def _run_folder(runs_dir: Path, output: Path | None, resume: Resuming) -> RunFolder | None:
+    """Return the folder that was named, or that of the run to go on with; ``None`` when a name is to be made up."""
+    from emotions_cli.training.run_folder import RunFolder
+
+    if output is not None:
+        return RunFolder(output)
+    if resume is Resuming.NO:
+        return None
+    if resume is Resuming.AUTO:
+        raise UsageError("--resume auto does not know which run.", "Name its folder with --output.")
+    newest = RunFolder.newest_unfinished(runs_dir)
+    if newest is None:
+        raise TrainingError(f"There is no unfinished run in '{runs_dir}'.", "Name a run's folder with --output.")
+    say([f"going on with {newest.path}"])
+    return newest
+
+
+def _training_job(
+    resolved: ResolvedSettings,
+    folder: RunFolder | None,
+    *,
+    force: bool = False,
+    resume: Resuming = Resuming.NO,
+    allow_changed: bool = False,
+    finish: bool = False,
+) -> TrainingJob:
     """Load the data and put a job together.
 
     Raises:
@@ -147,15 +260,24 @@ def training_job(resolved: ResolvedSettings, output: Path | None, *, force: bool
     from emotions_cli.data.load import with_validation
     from emotions_cli.extras import require
     from emotions_cli.tracking import JsonlTracker
-    from emotions_cli.training import TrainingJob
+    from emotions_cli.training import Resume, TrainingJob
     from emotions_cli.training.run_folder import RunFolder
 
     require("train", "Training")
     settings = resolved.settings
     dataset = load_dataset(data_request(settings))
     dataset = with_validation(dataset, settings.data.validation_fraction, settings.training.seed)
-    folder = RunFolder(output) if output is not None else RunFolder.named_after(settings.training.runs_dir, dataset.reference)
-    return TrainingJob(dataset, settings, folder, JsonlTracker(folder.metrics), force=force)
+    folder = folder or RunFolder.named_after(settings.training.runs_dir, dataset.reference)
+    return TrainingJob(
+        dataset,
+        settings,
+        folder,
+        JsonlTracker(folder.metrics, folder.throughput),
+        force=force,
+        resume=Resume(resume),
+        allow_changed=allow_changed,
+        finish=finish,
+    )
 
 
 def _print_finished(finished: Finished) -> None:

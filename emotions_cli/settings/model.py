@@ -113,6 +113,13 @@ class TrainingSettings(Section):
     seed: int = Field(17, ge=0, lt=2**32, description="seeds weights, order of texts and splits")
 
 
+class CheckpointSettings(Section):
+    """What a stopped run can go on from; every evaluation makes one too."""
+
+    steps: int = Field(0, ge=0, description="optimiser steps between checkpoints; 0: not by steps")
+    minutes: float = Field(10.0, ge=0.0, description="minutes between checkpoints; 0: not by time")
+
+
 class InferenceSettings(Section):
     """How a model is run."""
 
@@ -151,6 +158,7 @@ class Settings(BaseSettings):
 
     data: DataSettings = Field(default_factory=DataSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+    checkpoints: CheckpointSettings = Field(default_factory=CheckpointSettings)
     inference: InferenceSettings = Field(default_factory=InferenceSettings)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     hub: HubSettings = Field(default_factory=HubSettings)

@@ -77,6 +77,7 @@ def resolve(
     *,
     file: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    record: Path | None = None,
 ) -> ResolvedSettings:
     """Merge all sources into settings.
 
@@ -84,13 +85,17 @@ def resolve(
         command_line: Section → key → value of the options given; ``None`` values count as not given.
         file: A settings file that must exist; without it ``settings.toml`` of the working directory, if there.
         environment: Variables to read; the process's own when not given.
+        record: The settings file of an earlier run, whose values stand in for the defaults.
 
     Raises:
         SettingsError: An unknown key or a value that does not fit, with the source that holds it.
     """
     environment = os.environ if environment is None else environment
     path = file or DEFAULT_FILE
-    layers = [
+    layers = (
+        [] if record is None else [_Source(str(record), _read_file(record, must_exist=True), lambda *_: str(record), typed=True)]
+    )
+    layers += [
         _Source(str(path), _read_file(path, must_exist=file is not None), lambda *_: str(path), typed=True),
         _Source("The environment", _read_environment(environment), _variable),
         _Source("The command line", _given(command_line or {}), lambda *_: Origin.COMMAND_LINE.value),

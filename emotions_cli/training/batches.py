@@ -20,13 +20,19 @@ WINDOW_BATCHES = 50
 
 @dataclass(frozen=True)
 class Batch:
-    """Tensors of one forward pass: inputs (texts, tokens) by name, targets as float (texts, labels)."""
+    """Tensors of one forward pass.
+
+    Attributes:
+        inputs: (texts, tokens) by name.
+        targets: As float (texts, labels).
+        texts: How many texts all processes together have in this batch.
+        empty: Whether this process has none of them; one is there all the same, so that all make the same forward passes.
+    """
 
     inputs: dict[str, torch.Tensor]
     targets: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.targets)
+    texts: int
+    empty: bool = False
 
 
 class TrainingBatches:
@@ -36,9 +42,11 @@ class TrainingBatches:
         tokens: Encoded texts.
         targets: What is true, as shares from 0 to 1 (texts, labels).
         encoder: Pads them.
-        batch_size: Texts a batch; the last one of an epoch may have fewer, none is dropped.
+        batch_size: Texts a batch and process; the last one of an epoch may have fewer, none is dropped.
         seed: With the epoch's number it fixes the order.
         varied: Gives the texts of an epoch, encoded, where they are not the same in all.
+        rank: The process that these batches are for.
+        ranks: How many processes share a batch; each text is read by one of them.
     """
 
     def __init__(
@@ -50,20 +58,23 @@ class TrainingBatches:
         batch_size: int,
         seed: int,
         varied: Callable[[int], Sequence[TokenIds]] | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         self._tokens = tokens
         self._varied = varied
         self._targets = targets
         self._encoder = encoder
-        self._batch_size = batch_size
+        self._batch_size = batch_size * ranks
         self._seed = seed
+        self._rank, self._ranks = rank, ranks
 
     def __len__(self) -> int:
         """Batches an epoch."""
         return -(-len(self._tokens) // self._batch_size)
 
     def indices(self, epoch: int, tokens: Sequence[TokenIds] | None = None) -> list[IntArray]:
-        """Return which texts make up each batch of an epoch, by the lengths of its texts."""
+        """Return which texts make up each batch of an epoch, by the lengths of its texts, for all processes."""
         lengths = np.array([len(t) for t in tokens or self._tokens], dtype=np.int64)
         rng = np.random.default_rng((self._seed, epoch))
         shuffled = rng.permutation(len(self._tokens))
@@ -72,20 +83,23 @@ class TrainingBatches:
         batches = _cut(ordered, self._batch_size)
         return [batches[i] for i in rng.permutation(len(batches))]
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Yield an epoch's batches."""
+    def epoch(self, epoch: int, *, skip: int = 0) -> Iterator[Batch]:
+        """Yield this process's part of an epoch's batches.
+
+        Args:
+            epoch: Its number.
+            skip: Leave out so many at the beginning.
+        """
+        import torch
+
         tokens = self._tokens if self._varied is None else self._varied(epoch)
-        for indices in self.indices(epoch, tokens):
-            yield make_batch(self._encoder, [tokens[i] for i in indices], self._targets[indices])
+        for indices in self.indices(epoch, tokens)[skip:]:
+            own = indices[self._rank :: self._ranks]
+            shown = own if len(own) else indices[:1]
+            padded = self._encoder.pad([tokens[i] for i in shown])
+            inputs = {name: torch.from_numpy(array) for name, array in padded.items()}
+            yield Batch(inputs, torch.from_numpy(self._targets[shown]), len(indices), empty=not len(own))
 
 
 def _cut(array: IntArray, size: int) -> list[IntArray]:
     return [array[start : start + size] for start in range(0, len(array), size)]
-
-
-def make_batch(encoder: Encoder, tokens: Sequence[TokenIds], targets: NDArray[np.float32]) -> Batch:
-    """Pad texts into tensors on the CPU."""
-    import torch
-
-    inputs = {name: torch.from_numpy(array) for name, array in encoder.pad(tokens).items()}
-    return Batch(inputs, torch.from_numpy(targets))

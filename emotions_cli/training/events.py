@@ -29,6 +29,15 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """The run goes on behind a step, from a checkpoint; ``best`` is the best value of the metric so far."""
+
+    step: int
+    checkpoint: Path
+    best: float | None
+
+
+@dataclass(frozen=True)
 class Step:
     """One optimiser step.
 
@@ -66,6 +75,11 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Finishing:
+    """No step comes any more: the bundle is about to be written."""
+
+
+@dataclass(frozen=True)
 class Finished:
     """The bundle is written.
 
@@ -90,4 +104,4 @@ class Finished:
     seconds: float
 
 
-Event = Note | Started | Step | Evaluated | Finished
+Event = Note | Started | Resumed | Step | Evaluated | Finishing | Finished

@@ -10,12 +10,14 @@ import itertools
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from emotions_cli.errors import LossNotFinite
 from emotions_cli.training.batches import TrainingBatches
 from emotions_cli.training.events import Step
 from emotions_cli.training.loss import LossFunction
+from emotions_cli.training.ranks import Ranks
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +40,7 @@ def train_steps(
     epochs: int,
     accumulation_steps: int,
     max_grad_norm: float,
+    done: int = 0,
 ) -> Iterator[Step]:
     """Train, yielding after every optimiser step.
 
@@ -51,27 +54,36 @@ def train_steps(
         epochs: Passes over the batches.
         accumulation_steps: Batches whose gradients make one step.
         max_grad_norm: Larger gradients are scaled down to it.
+        done: Steps that were made before; model, optimiser and schedule stand behind the last of them.
 
     Raises:
         LossNotFinite: The loss or a gradient became NaN or infinite; the weights are those before that step.
     """
     last = steps_per_epoch(len(batches), accumulation_steps)
-    number = 0
-    for epoch in range(epochs):
-        stream = batches.epoch(epoch)
-        for step in range(1, last + 1):
+    ranks = Ranks.of(accelerator)
+    number = done
+    for epoch in range(done // last, epochs):
+        made = number - epoch * last
+        stream = batches.epoch(epoch, skip=made * accumulation_steps)
+        for step in range(made + 1, last + 1):
             started = time.perf_counter()
             group = list(itertools.islice(stream, accumulation_steps))
-            texts = sum(len(batch) for batch in group)
+            texts = sum(batch.texts for batch in group)
             number += 1
             loss = 0.0
             model.train()
             for batch in group:
                 inputs = {name: tensor.to(accelerator.device) for name, tensor in batch.inputs.items()}
-                logits = model(**inputs).logits
-                batch_loss = loss_function(logits, batch.targets.to(accelerator.device)) / texts
-                accelerator.backward(batch_loss)
+                # gradients meet once a step
+                with nullcontext() if batch is group[-1] else accelerator.no_sync(model):
+                    logits = model(**inputs).logits
+                    batch_loss = loss_function(logits, batch.targets.to(accelerator.device)) / texts
+                    if batch.empty:
+                        batch_loss = batch_loss * 0.0
+                    # the processes' gradients are averaged, and it is their sum that counts
+                    accelerator.backward(batch_loss * ranks.count)
                 loss += batch_loss.item()
+            (loss,) = ranks.sums([loss])
             if not math.isfinite(loss):
                 raise LossNotFinite(f"The loss became {loss} at step {number}.")
             norm = float(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm))

@@ -4,211 +4,235 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from emotions_cli import __version__
-from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset
-from emotions_cli.encoding import Encoder, TokenIds
-from emotions_cli.errors import DataError, FastFileRefused, LossNotFinite, TrainingError, TrainingStopped
+from emotions_cli.data.dataset import TRAIN, VALIDATION
+from emotions_cli.encoding import Encoder
+from emotions_cli.errors import FastFileRefused, LossNotFinite, TrainingError, TrainingStopped
 from emotions_cli.extras import require
-from emotions_cli.labels import Task
 from emotions_cli.metrics.judgement import Judgement
 from emotions_cli.models.bundle import Manifest, write_manifest
-from emotions_cli.settings import Settings, TrainingSettings
+from emotions_cli.settings.model import CheckpointSettings
 from emotions_cli.settings.render import record_text
 from emotions_cli.settings.sources import masked
-from emotions_cli.streams.atomic import whole_directory, whole_file
-from emotions_cli.tracking import Tracker
-from emotions_cli.training.base_models import BaseModel, find_base_model
-from emotions_cli.training.batches import TrainingBatches
-from emotions_cli.training.build import (
-    build_accelerator,
-    build_encoder,
-    build_model,
-    build_optimizer,
-    build_schedule,
-    load_weights,
-    save_weights,
-    seed_everything,
-    start_from_priors,
-)
-from emotions_cli.training.emoji import add_emoji, unknown_emoji
-from emotions_cli.training.events import Evaluated, Event, Finished, Note, Started, Step
+from emotions_cli.streams.atomic import whole_directory
+from emotions_cli.training.build import build_accelerator, load_weights
+from emotions_cli.training.checkpoints import Checkpoint
+from emotions_cli.training.course import Wish, run_course
+from emotions_cli.training.events import Evaluated, Event, Finished, Finishing, Note, Resumed, Started, Step
 from emotions_cli.training.export import add_fast_file, library_versions, make_probes, write_model_files
-from emotions_cli.training.loop import steps_per_epoch, train_steps
-from emotions_cli.training.loss import balanced_weights, make_loss
-from emotions_cli.training.run_folder import RunFolder
+from emotions_cli.training.identity import identity_of, refuse_changes
+from emotions_cli.training.job import Resume, TrainingJob, check_trainable
+from emotions_cli.training.parts import Origins, Parts, build_parts
+from emotions_cli.training.progress import Progress
+from emotions_cli.training.ranks import Ranks
 from emotions_cli.training.selection import Selection
-from emotions_cli.training.teachers import Teacher, find_teacher, soft_targets
-from emotions_cli.training.typing_noise import with_other_endings, with_typing_errors
-from emotions_cli.training.validation import Decisions, Validation
+from emotions_cli.training.validation import Decisions
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-@dataclass(frozen=True)
-class TrainingJob:
-    """What to train.
-
-    Attributes:
-        dataset: Must have a training and a validation split.
-        settings: All settings; the training and hub sections say how to train, the rest is recorded.
-        folder: Where everything of the run goes.
-        tracker: Receives what is measured.
-        force: Replace a finished run.
-        stop: Asked after every step; when it says yes, the run ends with the best weights so far.
-    """
-
-    dataset: Dataset
-    settings: Settings
-    folder: RunFolder
-    tracker: Tracker
-    force: bool = False
-    stop: Callable[[], bool] = lambda: False
-
-
-def train(job: TrainingJob) -> Iterator[Event]:
+def train(job: TrainingJob) -> Generator[Event]:
     """Train a model and write its bundle, yielding what happens.
+
+    Where several processes train together, each calls it; only the first one writes, and only it yields :class:`Finished`.
 
     Raises:
         DependencyMissing: The ``train`` extra is not installed.
         DataError: The data can't be trained on.
         ModelError: The base model can't be used.
-        TrainingError: The run's folder is taken, or the device is not there.
+        TrainingError: The run's folder is taken, there is nothing to go on from, the run was another, or the device is not there.
         LossNotFinite: The loss became NaN or infinite. If an evaluation came before, the bundle of the best weights is written.
-        TrainingStopped: The job was stopped. If an evaluation came before, the bundle of the best weights is written.
-        StorageError: The disk refuses; the best weights saved before are untouched.
+        ProcessLost: Another process of the run has ended.
+        TrainingStopped: The job was stopped; it can be resumed.
+        StorageError: The disk refuses; the checkpoints saved before are untouched.
     """
     require("train", "Training")
-    began = time.perf_counter()
-    job.folder.refuse_if_taken(force=job.force)
     check_trainable(job.dataset)
-    teachers = [find_teacher(name, job.dataset.labels, job.dataset.task) for name in job.settings.training.teachers]
-    if teachers:
-        yield Note(f"first {', '.join(teacher.weights.name for teacher in teachers)} answers the training texts")
-    parts = _build(job, teachers)
-    job.folder.begin(record_text(job.settings))
-    if parts.cut:
-        limit = parts.validation.encoder.max_length
-        yield Note(f"{parts.cut:,} training texts are longer than {limit} tokens; their ends are cut")
-    yield _started(job, parts)
+    accelerator = build_accelerator(job.settings.training.device, job.settings.training.precision)
+    ranks = Ranks.of(accelerator)
+    with ranks.losses_named():
+        yield from _events(job, accelerator, ranks)
 
-    def save_best() -> None:
-        with whole_file(job.folder.best_weights) as part:
-            save_weights(parts.accelerator.unwrap_model(parts.model), part)
 
-    selection = Selection(job.settings.training.metric, job.settings.training.patience)
-    due = _every(job.settings.training.eval_steps, parts.total)
-    counted = _Counted()
-    failure: TrainingError | None = None
-    job.tracker.start({"data": job.dataset.reference, "base_model": parts.base.name, "steps": parts.total})
-    try:
-        judge_now = partial(parts.validation.judge, parts.model)
-        for event in keep_best(parts.steps, judge_now, selection, due=due, save=save_best, stop=job.stop):
-            counted.add(event)
-            job.tracker.log(*_measured(event))
-            yield event
-        if job.stop():
-            failure = TrainingStopped(f"Stopped after step {counted.steps:,} of {parts.total:,}.")
-    except LossNotFinite as error:
-        failure = error
-    finally:
-        job.tracker.finish()
-    if selection.best is None:
-        raise failure or LossNotFinite(f"The validation {selection.metric} was never a number.")
+def _events(job: TrainingJob, accelerator: Accelerator, ranks: Ranks) -> Iterator[Event]:
+    began = time.perf_counter()
+    resuming = job.resume is not Resume.NO and _something_to_resume(job)
+    if not resuming and ranks.main:
+        job.folder.refuse_if_taken(force=job.force)
+    with ExitStack() as stack:
+        if resuming and ranks.main:
+            stack.enter_context(job.folder.held())
+        origins = Origins.of(job)
+        identity = identity_of(job.dataset, job.settings.training, processes=ranks.count, **origins.hashes())
+        found = None
+        if resuming:
+            found, notes = _checkpoint(job, identity)
+            yield from map(Note, notes)
+        if origins.teachers:
+            yield Note(f"first {', '.join(teacher.weights.name for teacher in origins.teachers)} answers the training texts")
+        parts = build_parts(job, origins, accelerator)
+        if found is not None:
+            parts.read_state(found.folder)
+        elif ranks.main:
+            if not resuming:
+                stack.enter_context(job.folder.held())
+            job.folder.begin(record_text(job.settings))
+        if parts.cut:
+            limit = parts.validation.encoder.max_length
+            yield Note(f"{parts.cut:,} training texts are longer than {limit} tokens; their ends are cut")
+        yield _started(job, parts)
+        if found is not None:
+            yield Resumed(found.progress.step, found.folder, found.progress.selection.best)
+        yield from _Run(job, parts, origins, identity, ranks, found, began).events()
 
-    judgement, note = _write_bundle(job, parts)
-    if note is not None:
-        yield note
-    if failure is not None:
-        raise type(failure)(
-            f"{failure.message} The best weights so far ({selection.metric} {selection.best:.4f} at step "
-            f"{selection.best_step:,}) are in {job.folder.model}.",
-            failure.hint,
-        ) from failure
-    yield Finished(
-        job.folder.path,
-        job.folder.model,
-        judgement,
-        selection.best_step,
-        counted.steps,
-        counted.steps < parts.total,
-        counted.texts / max(counted.seconds, 1e-9),
-        time.perf_counter() - began,
-    )
+
+def _something_to_resume(job: TrainingJob) -> bool:
+    if job.folder.checkpoints.steps():
+        return True
+    if job.resume is Resume.YES:
+        raise TrainingError(
+            f"'{job.folder.path}' has no checkpoint to go on from.", "Leave out --resume to begin; --resume auto does what fits."
+        )
+    return False
+
+
+def _checkpoint(job: TrainingJob, identity: Mapping[str, Any]) -> tuple[Checkpoint | None, list[str]]:
+    """Find what to go on from, and refuse it where it belongs to another run."""
+    checkpoint, notes = job.folder.checkpoints.newest()
+    if checkpoint is None:
+        if job.resume is Resume.YES:
+            raise TrainingError(f"No checkpoint of '{job.folder.path}' is whole. {notes[0]}", "Begin anew with --force.")
+        return None, [*notes, "no checkpoint is whole: the run begins anew"]
+    notes += refuse_changes(checkpoint.identity, identity, allow_harmless=job.allow_changed)
+    return checkpoint, notes
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """What a run is made of, built from a job. ``cut`` counts the training texts that are too long."""
+class _Run:
+    """A run from its first step, or from a checkpoint, to its bundle."""
 
-    base: BaseModel
-    teachers: Sequence[Teacher]
-    accelerator: Accelerator
-    model: Any
-    tokenizer: Any
-    validation: Validation
-    steps: Iterator[Step]
-    total: int
-    cut: int
+    job: TrainingJob
+    parts: Parts
+    origins: Origins
+    identity: Mapping[str, Any]
+    ranks: Ranks
+    found: Checkpoint | None
+    began: float
+
+    def events(self) -> Iterator[Event]:
+        """Train and write the bundle."""
+        job, parts, tracker = self.job, self.parts, self.job.tracker
+        training = job.settings.training
+        progress = Progress(Selection(training.metric)) if self.found is None else self.found.progress
+        selection = progress.selection
+        # allowed to change from one process to the next
+        selection.patience = training.patience
+        failure: TrainingError | None = None
+        stopped = False
+        if self.ranks.main:
+            run = {"data": job.dataset.reference, "base_model": self.origins.base.name, "steps": parts.total}
+            tracker.start(run, None if self.found is None else self.found.tracker)
+        try:
+            if not job.finish:
+                for event in self._course(progress):
+                    if self.ranks.main:
+                        tracker.log(event_step(event), *_measured(event))
+                    yield event
+        except TrainingStopped as error:
+            stopped = True
+            raise TrainingStopped(f"Stopped after step {progress.step:,} of {parts.total:,}; all is saved.", error.hint) from None
+        except LossNotFinite as error:
+            failure = error
+        finally:
+            if self.ranks.main:
+                tracker.finish(resumable=stopped)
+        if selection.best is None and job.finish:
+            raise TrainingError("The run was not evaluated yet: there are no best weights.", "Go on: --resume without --finish.")
+        if selection.best is None:
+            raise failure or LossNotFinite(f"The validation {selection.metric} was never a number.")
+        yield Finishing()
+        if self.ranks.main:
+            judgement, note = _write_bundle(self, progress)
+            if note is not None:
+                yield note
+        # the others wait: a process that ends with an error ends all of them
+        self.ranks.gather(None)
+        if failure is not None:
+            raise type(failure)(
+                f"{failure.message} The best weights so far ({selection.metric} {selection.best:.4f} at step "
+                f"{selection.best_step:,}) are in {job.folder.model}.",
+                failure.hint,
+            ) from failure
+        if self.ranks.main:
+            yield Finished(
+                job.folder.path,
+                job.folder.model,
+                judgement,
+                selection.best_step,
+                progress.step,
+                progress.step < parts.total,
+                progress.texts / max(progress.seconds, 1e-9),
+                time.perf_counter() - self.began,
+            )
+
+    def _course(self, progress: Progress) -> Iterator[Step | Evaluated]:
+        wishes = _Wishes(self.job.settings.checkpoints, self.ranks, self.job.stop)
+
+        def save() -> None:
+            if self.ranks.main:
+                state = self.job.tracker.state()
+                self.job.folder.checkpoints.save(progress, self.identity, state, self.parts.write_state)
+            else:
+                self.parts.send_state()
+            wishes.saved()
+
+        return run_course(
+            self.parts.steps(progress.step),
+            progress,
+            evaluate=partial(self.parts.validation.judge, self.parts.bare_model, self.job.stop),
+            due=_every(self.job.settings.training.eval_steps, self.parts),
+            save=save,
+            wish=wishes,
+        )
 
 
-def _build(job: TrainingJob, teachers: Sequence[Teacher]) -> _Parts:
-    settings, hub = job.settings.training, job.settings.hub
-    token = None if hub.token is None else hub.token.get_secret_value()
-    base = find_base_model(settings.base_model, revision=hub.base_model_revision, token=token)
-    seed_everything(settings.seed)
-    accelerator = build_accelerator(settings.device, settings.precision)
-    model, tokenizer = build_model(base, job.dataset.labels, job.dataset.task, settings.max_length, settings.pooling)
-    examples, held_out = job.dataset.split(TRAIN), job.dataset.split(VALIDATION)
-    if settings.emoji:
-        add_emoji(model, tokenizer, unknown_emoji(tokenizer, examples.texts))
-    encoder = build_encoder(tokenizer, settings.max_length)
-    if job.dataset.task is Task.MULTI_LABEL:
-        start_from_priors(model, examples.targets)
-    tokens = encoder.encode(examples.texts)
-    targets = examples.targets.astype(np.float32)
-    if teachers:
-        targets = soft_targets(examples, job.dataset.labels, teachers, settings.teacher_weight, accelerator)
-    batches = TrainingBatches(
-        tokens,
-        targets,
-        encoder,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        varied=partial(_varied, examples.texts, encoder, settings) if settings.typing_errors or settings.other_endings else None,
-    )
-    validation = Validation(encoder.encode(held_out.texts), held_out.targets, job.dataset.labels, job.dataset.task, encoder)
-    model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))
-    total = settings.epochs * steps_per_epoch(len(batches), settings.accumulation_steps)
-    weights = balanced_weights(examples.support) if settings.class_weights == "balanced" else None
-    steps = train_steps(
-        accelerator,
-        model,
-        batches,
-        optimizer,
-        build_schedule(optimizer.optimizer, settings, total),
-        make_loss(job.dataset.task, label_smoothing=settings.label_smoothing, weights=weights),
-        epochs=settings.epochs,
-        accumulation_steps=settings.accumulation_steps,
-        max_grad_norm=settings.max_grad_norm,
-    )
-    return _Parts(base, teachers, accelerator, model, tokenizer, validation, steps, total, sum(t.cut > 0 for t in tokens))
+class _Wishes:
+    """Whether to save and whether to stop after a step, agreed on by all processes."""
+
+    def __init__(self, settings: CheckpointSettings, ranks: Ranks, stop: Callable[[], bool]) -> None:
+        self._settings = settings
+        self._ranks = ranks
+        self._stop = stop
+        self._last = time.monotonic()
+
+    def saved(self) -> None:
+        """Note that a checkpoint was written now."""
+        self._last = time.monotonic()
+
+    def __call__(self, step: int) -> Wish:
+        every, minutes = self._settings.steps, self._settings.minutes
+        save = bool(every) and step % every == 0
+        # the clocks of the others do not count
+        save |= self._ranks.main and bool(minutes) and time.monotonic() - self._last >= 60 * minutes
+        save, stop = self._ranks.any(save, self._stop())
+        return Wish(save=save, stop=stop)
 
 
-def _varied(texts: Sequence[str], encoder: Encoder, settings: TrainingSettings, epoch: int) -> Sequence[TokenIds]:
-    rng = np.random.default_rng((settings.seed, epoch, 1))
-    return encoder.encode(with_typing_errors(with_other_endings(texts, settings.other_endings, rng), settings.typing_errors, rng))
+def _every(eval_steps: int, parts: Parts) -> Callable[[int], bool]:
+    if eval_steps == 0:
+        return lambda step: step % parts.steps_per_epoch == 0
+    return lambda step: step % eval_steps == 0 or step == parts.total
 
 
-def _started(job: TrainingJob, parts: _Parts) -> Started:
+def _started(job: TrainingJob, parts: Parts) -> Started:
     precision = parts.accelerator.mixed_precision
     return Started(
         job.folder.path,
@@ -221,13 +245,15 @@ def _started(job: TrainingJob, parts: _Parts) -> Started:
     )
 
 
-def _write_bundle(job: TrainingJob, parts: _Parts) -> tuple[Judgement, Note | None]:
+def _write_bundle(run: _Run, progress: Progress) -> tuple[Judgement, Note | None]:
     """Write the bundle of the best weights; what stood in its place stays until it is whole."""
+    job, parts = run.job, run.parts
+    best = job.folder.checkpoints.best(progress)
     model = parts.accelerator.unwrap_model(parts.model, keep_fp32_wrapper=False).to("cpu")
-    load_weights(model, job.folder.best_weights)
+    load_weights(model, best.weights)
     decisions, judgement = parts.validation.settle(model)
     encoder = parts.validation.encoder
-    manifest = _manifest(job, parts, model, encoder, decisions, judgement)
+    manifest = _manifest(run, model, encoder, decisions, judgement)
     note = None
     with whole_directory(job.folder.model) as part:
         write_model_files(model, parts.tokenizer, part, max_length=encoder.max_length)
@@ -237,128 +263,48 @@ def _write_bundle(job: TrainingJob, parts: _Parts) -> tuple[Judgement, Note | No
             except FastFileRefused as refused:
                 note = Note(refused.message)
         write_manifest(part, manifest)
-    job.folder.best_weights.unlink()
+    job.folder.checkpoints.clear()
     return judgement, note
 
 
-def check_trainable(dataset: Dataset) -> None:
-    """Raise unless there is something to learn from every label.
-
-    Raises:
-        DataError: One label only, or a label of another split that the training split lacks.
-    """
-    train = dataset.split(TRAIN)
-    if not len(train) or not len(dataset.split(VALIDATION)):
-        raise DataError(f"'{dataset.reference}' has too few rows to train and validate.", "Give it more labelled rows.")
-    if dataset.task is Task.SINGLE_LABEL and len(dataset.labels) < 2:
-        raise DataError(
-            f"All rows of '{dataset.reference}' have the label '{dataset.labels.names[0]}'.",
-            "A classifier needs at least two labels; check the label column.",
-        )
-    absent = [name for name, support in zip(dataset.labels, train.support, strict=True) if support == 0]
-    if absent:
-        raise DataError(
-            f"The training split of '{dataset.reference}' has no row labelled {', '.join(absent)}, other splits do.",
-            "Add such rows, or rename or drop the label with --label-map.",
-        )
+def event_step(event: Step | Evaluated) -> int:
+    """Return the number of the optimiser step that an event is about."""
+    return event.number if isinstance(event, Step) else event.step
 
 
-def keep_best(
-    steps: Iterable[Step],
-    evaluate: Callable[[], Judgement],
-    selection: Selection,
-    *,
-    due: Callable[[Step], bool],
-    save: Callable[[], None],
-    stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Step | Evaluated]:
-    """Evaluate between steps, save the best weights, stop when patience runs out.
-
-    Args:
-        steps: The training loop.
-        evaluate: Judges the weights as they stand.
-        selection: Compares the judgements.
-        due: Whether to evaluate after a step.
-        save: Keeps the weights as they stand as the best.
-        stop: Asked after every step, whether to end here.
-    """
-    losses: list[float] = []
-    for step in steps:
-        losses.append(step.loss)
-        yield step
-        if stop():
-            return
-        if due(step):
-            judgement = evaluate()
-            value = judgement.overall[selection.metric]
-            improved = selection.observe(value, step.number)
-            if improved:
-                save()
-            yield Evaluated(step.number, step.epoch, judgement, value, improved, float(np.mean(losses)))
-            losses.clear()
-            if selection.exhausted:
-                return
-
-
-def _every(eval_steps: int, total: int) -> Callable[[Step], bool]:
-    if eval_steps == 0:
-        return lambda step: step.last_of_epoch
-    return lambda step: step.number % eval_steps == 0 or step.number == total
-
-
-@dataclass
-class _Counted:
-    """Sums over the steps of a run."""
-
-    steps: int = 0
-    texts: int = 0
-    seconds: float = 0.0
-
-    def add(self, event: Step | Evaluated) -> None:
-        if isinstance(event, Step):
-            self.steps += 1
-            self.texts += event.texts
-            self.seconds += event.seconds
-
-
-def _measured(event: Step | Evaluated) -> tuple[int, dict[str, Any]]:
+def _measured(event: Step | Evaluated) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what was measured, and what depends on the machine's pace."""
     if isinstance(event, Step):
-        return event.number, {
-            "epoch": event.epoch,
-            "loss": event.loss,
-            "grad_norm": event.grad_norm,
-            "learning_rate": event.learning_rate,
-            "examples_per_second": event.texts / max(event.seconds, 1e-9),
-        }
-    return event.step, {
+        measured = {"epoch": event.epoch, "loss": event.loss, "grad_norm": event.grad_norm, "learning_rate": event.learning_rate}
+        return measured, {"seconds": event.seconds, "examples_per_second": event.texts / max(event.seconds, 1e-9)}
+    return {
         "epoch": event.epoch,
         "training_loss": event.training_loss,
         "improved": event.improved,
         "validation": event.judgement.to_json(),
-    }
+    }, {}
 
 
-def _manifest(
-    job: TrainingJob, parts: _Parts, model: Any, encoder: Encoder, decisions: Decisions, judgement: Judgement
-) -> Manifest:
+def _manifest(run: _Run, model: Any, encoder: Encoder, decisions: Decisions, judgement: Judgement) -> Manifest:
+    dataset, base = run.job.dataset, run.origins.base
     return Manifest(
-        labels=job.dataset.labels.names,
-        task=job.dataset.task,
+        labels=dataset.labels.names,
+        task=dataset.task,
         max_length=encoder.max_length,
         temperature=decisions.temperature,
         thresholds=decisions.thresholds,
         base_model={
-            "name": parts.base.name,
-            "source": parts.base.source,
-            "sha256": parts.base.sha256,
-            "teachers": [{"name": teacher.weights.name, "sha256": teacher.weights.sha256} for teacher in parts.teachers],
+            "name": base.name,
+            "source": base.source,
+            "sha256": base.sha256,
+            "teachers": [{"name": teacher.weights.name, "sha256": teacher.weights.sha256} for teacher in run.origins.teachers],
         },
         data={
-            "reference": job.dataset.reference,
-            "fingerprint": job.dataset.fingerprint(),
-            "splits": {name: len(examples) for name, examples in job.dataset.splits.items()},
+            "reference": dataset.reference,
+            "fingerprint": run.identity["data"],
+            "splits": {name: len(examples) for name, examples in dataset.splits.items()},
         },
-        settings=masked(job.settings),
+        settings=masked(run.job.settings),
         metrics={VALIDATION: judgement.to_json()},
         versions={
             "emotions-cli": __version__,
@@ -366,5 +312,5 @@ def _manifest(
             **library_versions(),
         },
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        probes=make_probes(model, encoder, job.dataset.task, decisions.temperature),
+        probes=make_probes(model, encoder, dataset.task, decisions.temperature),
     )

@@ -4,22 +4,28 @@
 
     runs/NAME/
       settings.toml           resolved settings: repeat the run with --settings
-      metrics.jsonl           a line a step, a line an evaluation
-      best.safetensors        the best weights so far, while the run goes on
+      metrics.jsonl           a line a step, a line an evaluation; the same bytes when the run is repeated
+      throughput.jsonl        how fast the steps were
+      checkpoints/            what a stopped run goes on from, while it is not finished
       model/                  the bundle, once the run is finished
 """
 
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from emotions_cli.errors import TrainingError
+from emotions_cli.errors import StorageError, TrainingError
 from emotions_cli.models.bundle import MANIFEST_FILE
 from emotions_cli.models.ref import MODEL_FOLDER
 from emotions_cli.streams.atomic import storage_errors
+from emotions_cli.streams.locking import open_locked
+from emotions_cli.training.checkpoints import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,13 @@ class RunFolder:
         data = re.sub(r"[^a-z0-9]+", "-", Path(data_reference.split(":")[-1].split("@")[0]).stem.lower()).strip("-")
         return cls(runs_dir / f"{data or 'run'}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
 
+    @classmethod
+    def newest_unfinished(cls, runs_dir: Path) -> RunFolder | None:
+        """Return the run that was saved last among those that are not finished."""
+        runs = [cls(path) for path in runs_dir.iterdir()] if runs_dir.is_dir() else []
+        unfinished = [run for run in runs if run.checkpoints.steps() and not run.finished]
+        return max(unfinished, key=lambda run: run.checkpoints.folder.stat().st_mtime, default=None)
+
     @property
     def settings(self) -> Path:
         """The resolved settings."""
@@ -45,17 +58,27 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
-    def best_weights(self) -> Path:
-        """The best weights so far."""
-        return self.path / "best.safetensors"
+    def throughput(self) -> Path:
+        """How fast its steps were."""
+        return self.path / "throughput.jsonl"
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """What it goes on from."""
+        return Checkpoints(self.path / "checkpoints")
 
     @property
     def model(self) -> Path:
         """The bundle."""
         return self.path / MODEL_FOLDER
 
+    @property
+    def finished(self) -> bool:
+        """Whether the bundle is there, and no other run that would replace it has begun."""
+        return (self.model / MANIFEST_FILE).exists() and not self.checkpoints.steps()
+
     def refuse_if_taken(self, *, force: bool) -> None:
-        """Raise when something is in the way; nothing is written.
+        """Raise when something is in the way of a new run; nothing is written.
 
         Args:
             force: Allow an earlier run to be replaced; its bundle stays until the new one is complete.
@@ -63,21 +86,57 @@ class RunFolder:
         Raises:
             TrainingError: An earlier run, or something that is no run, stands there.
         """
-        if not force and (self.model / MANIFEST_FILE).exists():
+        if not force and self.finished:
             raise TrainingError(f"'{self.path}' holds a finished run.", "Choose another --output, or replace it with --force.")
-        if not force and self.best_weights.exists():
-            raise TrainingError(f"'{self.path}' holds a run that was cut off.", "Choose another --output, or use --force.")
+        if not force and self.checkpoints.steps():
+            raise TrainingError(
+                f"'{self.path}' holds a run that was cut off.",
+                "Go on with --resume, choose another --output, or replace it with --force.",
+            )
         if self.path.exists() and not self.path.is_dir():
             raise TrainingError(f"'{self.path}' is a file, not a run folder.", "Choose another --output.")
         if self.path.exists() and any(self.path.iterdir()) and not self.settings.exists():
             raise TrainingError(f"'{self.path}' is not empty, and no run.", "Choose another --output.")
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from writing to the run; made when it is not there.
+
+        Raises:
+            TrainingError: One does already.
+            StorageError: The folder can't be written.
+        """
+        lock = self.path / ".lock"
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with open_locked(lock):
+                try:
+                    self._sweep()
+                    yield
+                finally:
+                    # Windows removes no open file; an empty one that nobody holds locks nobody out
+                    with suppress(OSError):
+                        lock.unlink()
+        except StorageError as error:
+            if str(lock) in error.message:
+                raise TrainingError(
+                    f"'{self.path}' is being trained by another process.", "Wait for its end, or stop it."
+                ) from error
+            raise
+
     def begin(self, settings_text: str) -> None:
-        """Make the folder and write the resolved settings, when a run is about to take its first step.
+        """Forget an earlier run but for its bundle, and write the resolved settings: a run is about to take its first step.
 
         Raises:
             StorageError: The folder can't be written.
         """
+        self.checkpoints.clear()
         with storage_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
             self.settings.write_text(settings_text, encoding="utf-8")
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left half-written."""
+        self.checkpoints.sweep()
+        for left in self.path.glob(f".{MODEL_FOLDER}.*.part"):
+            shutil.rmtree(left, ignore_errors=True)

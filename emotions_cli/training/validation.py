@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emotions_cli.encoding import Encoder, TokenIds, batches_by_length
-from emotions_cli.errors import LossNotFinite
+from emotions_cli.encoding import Encoder, IntArray, TokenIds, batches_by_length
+from emotions_cli.errors import LossNotFinite, TrainingStopped
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.metrics.decisions import FloatArray, tune_thresholds
 from emotions_cli.metrics.judgement import Judgement, judge
 from emotions_cli.metrics.probabilities import fit_temperature, probabilities
-from emotions_cli.training.batches import make_batch
+from emotions_cli.training.ranks import ALONE, Ranks
 
 # no gradients are kept: more texts fit than in training
 BATCH_SIZE = 64
@@ -31,26 +31,27 @@ class Decisions:
 
 @dataclass(frozen=True)
 class Validation:
-    """Held-out texts, ready to be judged on."""
+    """Held-out texts, ready to be judged on; the processes ``ranks`` share the work."""
 
     tokens: Sequence[TokenIds]
     targets: NDArray[np.bool_]
     labels: LabelSet
     task: Task
     encoder: Encoder
+    ranks: Ranks = ALONE
 
-    def logits(self, model: Any) -> FloatArray:
-        """Run a model over all texts: (texts, labels)."""
-        return logits_of(model, self.encoder, self.tokens)
+    def judge(self, model: Any, stop: Callable[[], bool] = lambda: False) -> Judgement:
+        """Judge a model as it stands; multi-label answers use the best thresholds on these very texts.
 
-    def judge(self, model: Any) -> Judgement:
-        """Judge a model as it stands; multi-label answers use the best thresholds on these very texts."""
-        logits = self.logits(model)
+        Raises:
+            TrainingStopped: ``stop``, asked between two batches, said so.
+        """
+        logits = logits_of(model, self.encoder, self.tokens, ranks=self.ranks, stop=stop)
         return self._judge(logits, 1.0, self._thresholds(probabilities(logits, self.task, 1.0)))
 
     def settle(self, model: Any) -> tuple[Decisions, Judgement]:
-        """Fit temperature and thresholds for a finished model, and judge it with them."""
-        logits = self.logits(model)
+        """Fit temperature and thresholds for a finished model, and judge it with them; one process does it all."""
+        logits = logits_of(model, self.encoder, self.tokens)
         temperature = fit_temperature(logits, self.targets, self.task)
         thresholds = self._thresholds(probabilities(logits, self.task, temperature))
         kept = None if thresholds is None else tuple(float(value) for value in thresholds)
@@ -64,26 +65,53 @@ class Validation:
         return judge(scores, self.targets, self.labels.names, self.task, thresholds=thresholds)
 
 
-def logits_of(model: Any, encoder: Encoder, tokens: Sequence[TokenIds]) -> FloatArray:
+def logits_of(
+    model: Any,
+    encoder: Encoder,
+    tokens: Sequence[TokenIds],
+    *,
+    ranks: Ranks = ALONE,
+    stop: Callable[[], bool] = lambda: False,
+) -> FloatArray:
     """Run a model over encoded texts, in order: (texts, labels).
+
+    Args:
+        model: A sequence classifier; where there are several processes not the one that averages gradients, which waits for all.
+        encoder: Pads the texts.
+        tokens: The texts.
+        ranks: The processes that share the work; all get all answers, those of one process alone.
+        stop: Asked after every batch, whether to end here.
 
     Raises:
         LossNotFinite: Its weights have exploded.
+        TrainingStopped: Any process was asked to stop.
     """
     import torch
 
     was_training = model.training
     device = next(model.parameters()).device
+    batches = batches_by_length([len(t) for t in tokens], BATCH_SIZE)[ranks.index :: ranks.count]
+    answers: list[tuple[IntArray, FloatArray]] = []
     model.eval()
-    rows: list[FloatArray] = [np.empty(0)] * len(tokens)
-    with torch.inference_mode():
-        for indices in batches_by_length([len(t) for t in tokens], BATCH_SIZE):
-            batch = make_batch(encoder, [tokens[i] for i in indices], np.zeros((len(indices), 0), dtype=np.float32))
-            logits = model(**{name: tensor.to(device) for name, tensor in batch.inputs.items()}).logits
-            for i, row in zip(indices, logits.float().cpu().numpy(), strict=True):
-                rows[i] = row
-    model.train(was_training)
-    logits = np.stack(rows).astype(np.float64)
+    try:
+        with torch.inference_mode():
+            for indices in batches:
+                if stopped := stop():
+                    break
+                inputs = encoder.pad([tokens[i] for i in indices])
+                logits = model(**{name: torch.from_numpy(array).to(device) for name, array in inputs.items()}).logits
+                answers.append((indices, logits.float().cpu().numpy().astype(np.float64)))
+            else:
+                stopped = False
+    finally:
+        model.train(was_training)
+    shares = ranks.gather((stopped, answers))
+    if any(stopped for stopped, _ in shares):
+        raise TrainingStopped
+    whole = [answer for _, part in shares for answer in part]
+    logits = np.empty((len(tokens), whole[0][1].shape[1]))
+    for indices, rows in whole:
+        logits[indices] = rows
     if not np.isfinite(logits).all():
         raise LossNotFinite("The model's answers became NaN or infinite.")
     return logits

@@ -1,12 +1,10 @@
-"""``emotions train`` from the shell to the bundle, and Ctrl-C on the way."""
+"""``emotions train`` from the shell to the bundle."""
 
 from __future__ import annotations
 
 import json
 import os
 import pty
-import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,8 +12,6 @@ from pathlib import Path
 
 import pytest
 from typer.testing import Result
-
-from emotions_cli import load
 
 Emotions = Callable[..., Result]
 
@@ -83,24 +79,6 @@ def test_the_progress_of_a_terminal(tiny_base: Path, easy_data: Path, tmp_path: 
     assert "examples/s" in text
     assert "epoch 30" in text
     assert "\x1b[?25l" in text  # a live display hides the cursor
-
-
-@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for one process on Windows")
-def test_ctrl_c_ends_with_the_model_that_was_best_so_far(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
-    arguments = _train(tiny_base, easy_data, "-o", "run", "--epochs", "100000", "--set", "training.batch_size=6")
-    command = [sys.executable, "-u", "-m", "emotions_cli", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "best so far" in line:
-                break
-        process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-        assert process.wait(timeout=30) == 130
-    assert re.search(r"Error: Stopped after step [\d,]+ of 300,000\. The best weights so far .* are in run/model", rest)
-    assert "Traceback" not in rest
-    assert not (tmp_path / "run" / "best.safetensors").exists()
-    assert len(load(tmp_path / "run").predict(["so happy"])) == 1
 
 
 @pytest.mark.parametrize(

@@ -60,3 +60,28 @@ def test_inputs_and_targets_belong_together(encoder: Encoder) -> None:
         assert batch.inputs["input_ids"].shape == batch.inputs["attention_mask"].shape
         lengths = batch.inputs["attention_mask"].sum(dim=1)
         assert (batch.inputs["input_ids"] == encoder.pad_id).sum() == (lengths.max() - lengths).sum()
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_processes_share_a_batch_and_no_text_is_read_twice_or_lost(encoder: Encoder, ranks: int) -> None:
+    # a text more than whole batches hold: in the last one all but one process have none
+    texts = 8 * ranks * 3 + 1
+    tokens = [TokenIds((5, 6 + n, 7), 0) for n in range(texts)]
+    targets = np.zeros((texts, 2), dtype=np.float32)
+    shares = [
+        list(TrainingBatches(tokens, targets, encoder, batch_size=8, seed=1, rank=rank, ranks=ranks).epoch(0))
+        for rank in range(ranks)
+    ]
+    whole = list(TrainingBatches(tokens, targets, encoder, batch_size=8 * ranks, seed=1).epoch(0))
+    assert {len(share) for share in shares} == {len(whole)}
+    for parts, batch in zip(zip(*shares, strict=True), whole, strict=True):
+        read = [int(row[1]) for part in parts if not part.empty for row in part.inputs["input_ids"]]
+        assert sorted(read) == sorted(int(row[1]) for row in batch.inputs["input_ids"])
+        assert {part.texts for part in parts} == {batch.texts} == {len(read)}
+    assert [part.empty for part in [share[-1] for share in shares]].count(False) in {1, ranks}
+
+
+def test_an_epoch_can_be_taken_up_in_the_middle(encoder: Encoder) -> None:
+    whole = [batch.inputs["input_ids"].tolist() for batch in _batches(encoder).epoch(3)]
+    rest = [batch.inputs["input_ids"].tolist() for batch in _batches(encoder).epoch(3, skip=100)]
+    assert rest == whole[100:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, load_split, run_training, tiny_settings
+from transformers import BertForSequenceClassification
 
 from emotions_cli import load
 from emotions_cli.data.dataset import Dataset, to_examples
@@ -24,7 +26,7 @@ from emotions_cli.tracking import JsonlTracker
 from emotions_cli.training import Evaluated, Event, Step, TrainingJob, train
 from emotions_cli.training.base_models import find_base_model
 from emotions_cli.training.build import build_model, classification_head
-from emotions_cli.training.run import check_trainable
+from emotions_cli.training.job import check_trainable
 from emotions_cli.training.run_folder import RunFolder
 
 
@@ -37,7 +39,7 @@ def _metrics(folder: Path) -> list[dict[str, object]]:
 
 
 def test_a_finished_run_holds_bundle_settings_and_metrics(trained: Path) -> None:
-    assert sorted(p.name for p in trained.iterdir()) == ["metrics.jsonl", "model", "settings.toml"]
+    assert sorted(p.name for p in trained.iterdir()) == ["metrics.jsonl", "model", "settings.toml", "throughput.jsonl"]
     names = {p.name for p in (trained / "model").iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "model.onnx", "emotions.json"} <= names
     first, *rest = _metrics(trained)
@@ -113,7 +115,7 @@ def test_multi_label_thresholds_are_tuned_on_validation(trained_multi: Path, eas
 def test_evaluation_every_few_steps_and_at_the_end(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     settings = tiny_settings(tiny_base, epochs=3, eval_steps=4, class_weights="balanced", patience=9)
-    events = list(train(TrainingJob(load_split(easy_data), settings, run, JsonlTracker(run.metrics))))
+    events = list(train(TrainingJob(load_split(easy_data), settings, run, JsonlTracker(run.metrics, run.throughput))))
     assert [event.step for event in events if isinstance(event, Evaluated)] == [4, 8, 9]
     assert [event.number for event in events if isinstance(event, Step)] == list(range(1, 10))
 
@@ -128,10 +130,11 @@ def test_a_finished_run_is_not_overwritten(trained_copy: Path, tiny_base: Path, 
 
 def test_a_run_that_was_cut_off_is_not_overwritten(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    events = train(TrainingJob(load_split(easy_data), tiny_settings(tiny_base), run, JsonlTracker(run.metrics)))
+    events = train(TrainingJob(load_split(easy_data), tiny_settings(tiny_base), run, JsonlTracker(run.metrics, run.throughput)))
     assert any(isinstance(event, Evaluated) for event in events)
+    next(events)
     events.close()
-    assert run.best_weights.exists()
+    assert run.checkpoints.steps()
     with pytest.raises(TrainingError, match="holds a run that was cut off"):
         run_training(load_split(easy_data), tiny_base, run.path)
 
@@ -139,7 +142,9 @@ def test_a_run_that_was_cut_off_is_not_overwritten(tiny_base: Path, easy_data: P
 def test_a_run_that_can_not_start_leaves_the_old_record(trained_copy: Path, easy_data: Path) -> None:
     record = (trained_copy / "settings.toml").read_bytes(), (trained_copy / "metrics.jsonl").read_bytes()
     run = RunFolder(trained_copy)
-    job = TrainingJob(load_split(easy_data), tiny_settings(trained_copy / "nowhere"), run, JsonlTracker(run.metrics), force=True)
+    job = TrainingJob(
+        load_split(easy_data), tiny_settings(trained_copy / "nowhere"), run, JsonlTracker(run.metrics, run.throughput), force=True
+    )
     with pytest.raises(ModelError, match="is not there"):
         list(train(job))
     assert record == ((trained_copy / "settings.toml").read_bytes(), (trained_copy / "metrics.jsonl").read_bytes())
@@ -150,9 +155,9 @@ def test_all_files_of_a_bundle_can_be_read_by_others(trained: Path) -> None:
     assert len(modes) == 1
 
 
-def test_a_stop_before_the_first_evaluation_keeps_nothing(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+def test_a_stop_before_the_first_evaluation_makes_no_model(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    tracker = JsonlTracker(run.metrics)
+    tracker = JsonlTracker(run.metrics, run.throughput)
     job = TrainingJob(load_split(easy_data), tiny_settings(tiny_base), run, tracker, stop=lambda: True)
     with pytest.raises(TrainingStopped, match="Stopped after step 1 of 60"):
         list(train(job))
@@ -210,21 +215,27 @@ def test_too_few_rows_are_an_error() -> None:
 def test_a_loss_that_explodes_keeps_the_best_so_far(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     settings = tiny_settings(tiny_base)
-    events = train(TrainingJob(load_split(easy_data), settings, run, JsonlTracker(run.metrics)))
+    events = train(TrainingJob(load_split(easy_data), settings, run, JsonlTracker(run.metrics, run.throughput)))
     with pytest.raises(LossNotFinite, match=r"The best weights so far \(nll .* at step 3\) are in") as caught:
         _poison_after_first_evaluation(events)
     assert "--learning-rate" in caught.value.hint
     assert len(load(run.path).predict(["so happy"])) == 1
-    assert not run.best_weights.exists()
+    assert not run.checkpoints.steps()
 
 
 def _poison_after_first_evaluation(events: Iterator[Event]) -> None:
     """Let real weights go bad during a run: the next forward pass gives NaN."""
-    for event in events:
-        if isinstance(event, Evaluated):
-            model = events.gi_frame.f_locals["parts"].model
+    models: list[torch.nn.Module] = []
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(
+        lambda module, _: models.append(module) if isinstance(module, BertForSequenceClassification) else None
+    )
+    try:
+        assert any(isinstance(event, Evaluated) for event in events)
+        for _ in events:
             with torch.no_grad():
-                next(model.parameters()).fill_(float("nan"))
+                next(models[-1].parameters()).fill_(float("nan"))
+    finally:
+        hook.remove()
 
 
 def test_a_loss_that_explodes_at_once_leaves_nothing(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
@@ -241,15 +252,17 @@ sys.path.insert(0, {tests!r})
 from conftest import load_split, tiny_settings
 from emotions_cli.errors import StorageError
 from emotions_cli.tracking import JsonlTracker
-from emotions_cli.training import Evaluated, TrainingJob, train
+from emotions_cli.training import Evaluated, Step, TrainingJob, train
 from emotions_cli.training.run_folder import RunFolder
 
 run = RunFolder(Path({run!r}))
 settings = tiny_settings(Path({base!r}))
-job = TrainingJob(load_split({data!r}), settings, run, JsonlTracker(run.metrics), force=True)
+job = TrainingJob(load_split({data!r}), settings, run, JsonlTracker(run.metrics, run.throughput), force=True)
+evaluated = False
 try:
     for event in train(job):
-        if isinstance(event, Evaluated):
+        evaluated |= isinstance(event, Evaluated)
+        if evaluated and isinstance(event, Step):
             # no file may grow beyond this any more, as on a full disk
             resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
 except StorageError as error:
@@ -264,11 +277,11 @@ def test_a_full_disk_leaves_the_old_model_and_the_best_weights(trained_copy: Pat
         tests=str(Path(__file__).parents[1]), run=str(trained_copy), base=str(tiny_base), data=str(easy_data)
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
-    assert "best.safetensors' can't be written" in result.stdout, result.stderr
+    assert re.search(r"checkpoints/step-\d+' can't be written", result.stdout), result.stderr
     assert "Make room on the disk" in result.stdout
     assert _digests(trained_copy / "model") == before
-    best = trained_copy / "best.safetensors"
-    assert best.stat().st_size > 50_000
+    (step,) = RunFolder(trained_copy).checkpoints.steps()
+    assert (trained_copy / "checkpoints" / f"step-{step:09}" / "model.safetensors").stat().st_size > 50_000
     assert not list(trained_copy.glob(".*"))
     assert len(load(trained_copy).predict(["so happy"])) == 1
 

@@ -1,0 +1,61 @@
+"""What makes a run the run it is: only with the same settings, data and start it may go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from emotions_cli.data.dataset import Dataset
+from emotions_cli.errors import TrainingError
+from emotions_cli.models.bundle import Manifest
+from emotions_cli.settings import TrainingSettings
+
+# where and for how long, not what is learnt
+HARMLESS = frozenset({"training.device", "training.eval_steps", "training.patience", "training.fast_file"})
+# says where things lie
+_PLACES = frozenset({"runs_dir"})
+
+
+def identity_of(dataset: Dataset, settings: TrainingSettings, **more: Any) -> dict[str, Any]:
+    """Describe a run by plain values: the training settings by their names, the data by its fingerprint, and more.
+
+    How the data was read does not count, only what was read.
+    """
+    values = settings.model_dump(mode="json", exclude=set(_PLACES))
+    return {"data": dataset.fingerprint(), **{f"training.{key}": value for key, value in values.items()}, **more}
+
+
+def recorded_identity(manifest: Manifest) -> dict[str, Any]:
+    """Describe the run that a bundle comes from, as far as its manifest tells."""
+    values = manifest.settings.get("training", {})
+    recorded = {f"training.{key}": value for key, value in values.items() if key not in _PLACES}
+    return {"data": manifest.data.get("fingerprint"), **recorded}
+
+
+def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], *, allow_harmless: bool) -> list[str]:
+    """Compare what a run was made of with what it would go on with. A key that only one side has does not count.
+
+    Returns:
+        A sentence for each difference that was allowed.
+
+    Raises:
+        TrainingError: There are differences; all are listed.
+    """
+    different = [key for key in then if key in now and then[key] != now[key]]
+    harmful = [key for key in different if key not in HARMLESS]
+    listed = "; ".join(f"{key} was {_shown(then[key])} and is {_shown(now[key])}" for key in harmful or different)
+    if harmful:
+        raise TrainingError(
+            f"The run can't go on with other settings or data: {listed}.",
+            "Give what it began with, or begin another run with another --output.",
+        )
+    if different and not allow_harmless:
+        raise TrainingError(f"The run began with other settings: {listed}.", "Go on all the same with --allow-changed.")
+    return [f"changed: {listed}"] if different else []
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str) and value.startswith("sha256:"):
+        return value[:19] + "…"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
