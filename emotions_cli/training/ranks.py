@@ -67,16 +67,25 @@ class Ranks:
         return gathered
 
     @contextmanager
-    def losses_named(self) -> Iterator[None]:
-        """Map what PyTorch raises when another process is gone.
+    def together(self) -> Iterator[None]:
+        """Take leave of the others at the end, and map what PyTorch raises when one of them is gone.
 
         Raises:
             ProcessLost: One is.
         """
-        try:
+        if self.count == 1:
             yield
+            return
+        import torch
+
+        try:
+            try:
+                yield
+            finally:
+                # threads that still listen when the interpreter ends abort the process
+                torch.distributed.destroy_process_group()
         except RuntimeError as error:
-            if self.count == 1 or not any(sign in str(error) for sign in _LOST):
+            if not any(sign in str(error) for sign in _LOST):
                 raise
             raise ProcessLost(
                 "Another process of this run has ended, or can't be reached.", "Its own message says why; go on with --resume."

@@ -58,7 +58,7 @@ def train(job: TrainingJob) -> Generator[Event]:
     check_trainable(job.dataset)
     accelerator = build_accelerator(job.settings.training.device, job.settings.training.precision)
     ranks = Ranks.of(accelerator)
-    with ranks.losses_named():
+    with ranks.together():
         yield from _events(job, accelerator, ranks)
 
 
