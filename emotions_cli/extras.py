@@ -10,6 +10,7 @@ from emotions_cli.errors import DependencyMissing
 EXTRAS = {
     "train": ("torch", "transformers", "accelerate", "datasets", "onnx", "onnxscript"),
     "parquet": ("pyarrow",),
+    "gcs": ("gcsfs",),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -183,3 +184,34 @@ def trained_copy(trained: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(trained, copy)
     yield copy
     shutil.rmtree(copy)
+
+
+@pytest.fixture(scope="session")
+def dropping_base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny base model with dropout."""
+    folder = tmp_path_factory.mktemp("dropping") / "base"
+    shutil.copytree(tiny_base, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config.update(hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole(dropping_base: Path, easy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nobody stopped."""
+    from resuming import RECIPE
+
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    run_training(load_split(easy_data), dropping_base, folder, **RECIPE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def course(dropping_base: Path, easy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, its bundle not written."""
+    from resuming import job_of, trained_by
+
+    folder = tmp_path_factory.mktemp("course") / "run"
+    trained_by(job_of(dropping_base, easy_data, folder))
+    return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from emotions_cli.settings import ResolvedSettings
     from emotions_cli.training import Finished, TrainingJob
+    from emotions_cli.training.remote import RemoteRun
     from emotions_cli.training.run_folder import RunFolder
 
 _DATA, _MODEL, _RECIPE, _RUN = "Data", "Model", "Recipe", "Stop and go on"
@@ -103,7 +105,8 @@ def train_command(
     label_map: LabelMapOpt = None,
     input_format: InputFormatOpt = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run (default: a new one in runs/).")
+        str | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the run, local or gs://… (default: a new one in runs/)."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier run.")] = False,
     resume: Annotated[
@@ -191,13 +194,14 @@ def train_command(
     console = stderr_console(quiet=bool(rank))
     with stopped_by(signal.SIGINT, signal.SIGTERM, at_once=True) as stop:
         try:
-            folder = _run_folder(resolved.settings.training.runs_dir, output, resume)
+            folder, remote = _run_folder(resolved.settings.training.runs_dir, output, resume)
             if folder is not None and resume is Resuming.NO and not rank:
                 # before the data is loaded, which may take long
                 folder.refuse_if_taken(force=force)
             if folder is not None and resume is not Resuming.NO and folder.settings.exists():
                 resolved = resolve_settings(settings, assignments, folder.settings, **options)
             job = _training_job(resolved, folder, force=force, resume=resume, allow_changed=allow_changed, finish=finish)
+            job = replace(job, remote=remote)
             if not rank:
                 say(job.dataset.notes)
             _train(job, stop, console)
@@ -215,31 +219,39 @@ def _train(job: TrainingJob, stop: Stop, console: Console) -> None:
 
     if job.resume is not Resume.NO and job.folder.finished:
         # a job that was started again after its end
-        manifest = Bundle.open(job.folder.model).manifest
+        manifest = Bundle.open(job.folder.model, verify=False).manifest
         now = identity_of(job.dataset, job.settings.training)
         say(refuse_changes(recorded_identity(manifest), now, allow_harmless=job.allow_changed))
-        say([f"the run is finished already: {job.folder.model}"])
+        say([f"the run is finished already: {job.folder.model_place}"])
         return
     finished = show_training(job, console, stop)
     if finished is not None:
         _print_finished(finished)
 
 
-def _run_folder(runs_dir: Path, output: Path | None, resume: Resuming) -> RunFolder | None:
-    """Return the folder that was named, or that of the run to go on with; ``None`` when a name is to be made up."""
+def _run_folder(runs_dir: Path, output: str | None, resume: Resuming) -> tuple[RunFolder | None, RemoteRun | None]:
+    """Return the folder that was named, or that of the run to go on with; ``None`` when a name is to be made up.
+
+    Of a folder on a store it is the local copy, and what keeps the two alike comes with it.
+    """
+    from emotions_cli.training.remote import SCHEME, RemoteRun, local_copy_of
     from emotions_cli.training.run_folder import RunFolder
 
+    if output is not None and output.startswith(SCHEME):
+        remote = RemoteRun.open(output, local_copy_of(output, runs_dir, int(os.environ.get("LOCAL_RANK", "0"))))
+        remote.fetch(resume=resume is not Resuming.NO)
+        return remote.folder, remote
     if output is not None:
-        return RunFolder(output)
+        return RunFolder(Path(output)), None
     if resume is Resuming.NO:
-        return None
+        return None, None
     if resume is Resuming.AUTO:
         raise UsageError("--resume auto does not know which run.", "Name its folder with --output.")
     newest = RunFolder.newest_unfinished(runs_dir)
     if newest is None:
         raise TrainingError(f"There is no unfinished run in '{runs_dir}'.", "Name a run's folder with --output.")
-    say([f"going on with {newest.path}"])
-    return newest
+    say([f"going on with {newest}"])
+    return newest, None
 
 
 def _training_job(

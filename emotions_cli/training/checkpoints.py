@@ -179,13 +179,14 @@ class Checkpoints:
 
     def _remove_old(self) -> None:
         steps = self.steps()
-        for step in set(steps) - kept_steps(steps, self._best_of):
+        for step in set(steps) - kept_steps(steps, self.best_of):
             # under another name first: half of it would look like a damaged one
             old = self.folder / f".{PREFIX}{step:09}.old"
             self.at(step).replace(old)
             shutil.rmtree(old, ignore_errors=True)
 
-    def _best_of(self, step: int) -> int:
+    def best_of(self, step: int) -> int:
+        """Return the step of the best evaluation that a checkpoint knows; 0 when it knows none, or is damaged."""
         try:
             state = json.loads((self.at(step) / STATE_FILE).read_text(encoding="utf-8"))
             return int(state["progress"]["selection"]["best_step"])

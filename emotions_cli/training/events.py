@@ -84,8 +84,8 @@ class Finished:
     """The bundle is written.
 
     Attributes:
-        folder: The run's folder.
-        model: The bundle's folder.
+        folder: The run's folder, as the user knows it.
+        model: The bundle's folder, likewise.
         judgement: The bundle's weights on the validation split.
         best_step: The step they come from.
         steps: Steps that were made.
@@ -94,8 +94,8 @@ class Finished:
         seconds: Time of the whole run.
     """
 
-    folder: Path
-    model: Path
+    folder: str
+    model: str
     judgement: Judgement
     best_step: int
     steps: int

@@ -11,6 +11,7 @@ from emotions_cli.errors import DataError
 from emotions_cli.labels import Task
 from emotions_cli.settings import Settings
 from emotions_cli.tracking import Tracker
+from emotions_cli.training.remote import RemoteRun
 from emotions_cli.training.run_folder import RunFolder
 
 
@@ -37,6 +38,7 @@ class TrainingJob:
         force: Replace an earlier run.
         resume: Go on with it.
         allow_changed: Go on also where settings that change nothing in what is learnt are others.
+        remote: Where the folder is a copy of one on a store: keeps that one up to date.
         finish: Go on, but take no further step: the best weights so far become the model.
         stop: Asked after every step and between the batches of an evaluation; when it says yes, the run is saved and ends.
     """
@@ -48,6 +50,7 @@ class TrainingJob:
     force: bool = False
     resume: Resume = Resume.NO
     allow_changed: bool = False
+    remote: RemoteRun | None = None
     finish: bool = False
     stop: Callable[[], bool] = lambda: False
 

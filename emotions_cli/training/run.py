@@ -68,6 +68,8 @@ def _events(job: TrainingJob, accelerator: Accelerator, ranks: Ranks) -> Iterato
     if not resuming and ranks.main:
         job.folder.refuse_if_taken(force=job.force)
     with ExitStack() as stack:
+        if job.remote is not None:
+            stack.callback(job.remote.close)
         if resuming and ranks.main:
             stack.enter_context(job.folder.held())
         origins = Origins.of(job)
@@ -99,7 +101,7 @@ def _something_to_resume(job: TrainingJob) -> bool:
         return True
     if job.resume is Resume.YES:
         raise TrainingError(
-            f"'{job.folder.path}' has no checkpoint to go on from.", "Leave out --resume to begin; --resume auto does what fits."
+            f"'{job.folder}' has no checkpoint to go on from.", "Leave out --resume to begin; --resume auto does what fits."
         )
     return False
 
@@ -109,7 +111,7 @@ def _checkpoint(job: TrainingJob, identity: Mapping[str, Any]) -> tuple[Checkpoi
     checkpoint, notes = job.folder.checkpoints.newest()
     if checkpoint is None:
         if job.resume is Resume.YES:
-            raise TrainingError(f"No checkpoint of '{job.folder.path}' is whole. {notes[0]}", "Begin anew with --force.")
+            raise TrainingError(f"No checkpoint of '{job.folder}' is whole. {notes[0]}", "Begin anew with --force.")
         return None, [*notes, "no checkpoint is whole: the run begins anew"]
     notes += refuse_changes(checkpoint.identity, identity, allow_harmless=job.allow_changed)
     return checkpoint, notes
@@ -146,8 +148,12 @@ class _Run:
                     if self.ranks.main:
                         tracker.log(event_step(event), *_measured(event))
                     yield event
+                    if job.remote is not None:
+                        yield from map(Note, job.remote.problems())
         except TrainingStopped as error:
             stopped = True
+            if job.remote is not None:
+                job.remote.wait()
             raise TrainingStopped(f"Stopped after step {progress.step:,} of {parts.total:,}; all is saved.", error.hint) from None
         except LossNotFinite as error:
             failure = error
@@ -163,18 +169,21 @@ class _Run:
             judgement, note = _write_bundle(self, progress)
             if note is not None:
                 yield note
+            if job.remote is not None:
+                yield Note(f"uploading to {job.folder}")
+                job.remote.finish()
         # the others wait: a process that ends with an error ends all of them
         self.ranks.gather(None)
         if failure is not None:
             raise type(failure)(
                 f"{failure.message} The best weights so far ({selection.metric} {selection.best:.4f} at step "
-                f"{selection.best_step:,}) are in {job.folder.model}.",
+                f"{selection.best_step:,}) are in {job.folder.model_place}.",
                 failure.hint,
             ) from failure
         if self.ranks.main:
             yield Finished(
-                job.folder.path,
-                job.folder.model,
+                str(job.folder),
+                job.folder.model_place,
                 judgement,
                 selection.best_step,
                 progress.step,
@@ -190,6 +199,8 @@ class _Run:
             if self.ranks.main:
                 state = self.job.tracker.state()
                 self.job.folder.checkpoints.save(progress, self.identity, state, self.parts.write_state)
+                if self.job.remote is not None:
+                    self.job.remote.checkpoint(progress.step)
             else:
                 self.parts.send_state()
             wishes.saved()

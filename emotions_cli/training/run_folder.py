@@ -30,9 +30,19 @@ from emotions_cli.training.checkpoints import Checkpoints
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder."""
+    """A run's folder.
+
+    Attributes:
+        path: Where it lies.
+        uri: The folder on a store that this one is the local copy of, if it is one.
+    """
 
     path: Path
+    uri: str = ""
+
+    def __str__(self) -> str:
+        """Return its place as the user knows it."""
+        return self.uri or str(self.path)
 
     @classmethod
     def named_after(cls, runs_dir: Path, data_reference: str) -> RunFolder:
@@ -73,6 +83,11 @@ class RunFolder:
         return self.path / MODEL_FOLDER
 
     @property
+    def model_place(self) -> str:
+        """The bundle's place as the user knows it."""
+        return f"{self.uri}/{MODEL_FOLDER}" if self.uri else str(self.model)
+
+    @property
     def finished(self) -> bool:
         """Whether the bundle is there, and no other run that would replace it has begun."""
         return (self.model / MANIFEST_FILE).exists() and not self.checkpoints.steps()
@@ -87,16 +102,16 @@ class RunFolder:
             TrainingError: An earlier run, or something that is no run, stands there.
         """
         if not force and self.finished:
-            raise TrainingError(f"'{self.path}' holds a finished run.", "Choose another --output, or replace it with --force.")
+            raise TrainingError(f"'{self}' holds a finished run.", "Choose another --output, or replace it with --force.")
         if not force and self.checkpoints.steps():
             raise TrainingError(
-                f"'{self.path}' holds a run that was cut off.",
+                f"'{self}' holds a run that was cut off.",
                 "Go on with --resume, choose another --output, or replace it with --force.",
             )
         if self.path.exists() and not self.path.is_dir():
-            raise TrainingError(f"'{self.path}' is a file, not a run folder.", "Choose another --output.")
+            raise TrainingError(f"'{self}' is a file, not a run folder.", "Choose another --output.")
         if self.path.exists() and any(self.path.iterdir()) and not self.settings.exists():
-            raise TrainingError(f"'{self.path}' is not empty, and no run.", "Choose another --output.")
+            raise TrainingError(f"'{self}' is not empty, and no run.", "Choose another --output.")
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -120,9 +135,7 @@ class RunFolder:
                         lock.unlink()
         except StorageError as error:
             if str(lock) in error.message:
-                raise TrainingError(
-                    f"'{self.path}' is being trained by another process.", "Wait for its end, or stop it."
-                ) from error
+                raise TrainingError(f"'{self}' is being trained by another process.", "Wait for its end, or stop it.") from error
             raise
 
     def begin(self, settings_text: str) -> None:

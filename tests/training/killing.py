@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 # all that a run imports in the end, before the fork
 import accelerate.checkpointing  # noqa: F401
+import gcsfs  # noqa: F401
 import onnx.reference  # noqa: F401
 import onnxruntime  # noqa: F401
 import onnxscript.rewriter  # noqa: F401
@@ -27,6 +29,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 
 from emotions_cli.tracking import JsonlTracker
 from emotions_cli.training import Resume, TrainingJob, train
+from emotions_cli.training.remote import RemoteRun
 from emotions_cli.training.run_folder import RunFolder
 
 
@@ -42,17 +45,28 @@ def kill_at(function: str, event: str, count: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.setprofile(watch)
+    threading.setprofile(watch)
 
 
 def run(plan: dict[str, Any], place: list[Any] | None) -> bool:
     """Train in a process of its own; return whether it came to the end."""
     pid = os.fork()
     if pid == 0:
-        folder = RunFolder(Path(plan["run"]))
+        folder, remote = RunFolder(Path(plan["run"])), None
+        if "uri" in plan:
+            # each time on another machine
+            remote = RemoteRun.open(plan["uri"], folder.path / str(os.getpid()))
+            remote.fetch(resume=True)
+            folder = remote.folder
         settings = tiny_settings(Path(plan["base"]), **plan["training"])
         settings = settings.model_copy(update={"checkpoints": settings.checkpoints.model_copy(update=plan["checkpoints"])})
         job = TrainingJob(
-            load_split(plan["data"]), settings, folder, JsonlTracker(folder.metrics, folder.throughput), resume=Resume.AUTO
+            load_split(plan["data"]),
+            settings,
+            folder,
+            JsonlTracker(folder.metrics, folder.throughput),
+            resume=Resume.AUTO,
+            remote=remote,
         )
         if place is not None:
             kill_at(*place)

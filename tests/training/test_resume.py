@@ -7,134 +7,17 @@ import os
 import random
 import subprocess
 import sys
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import load_split, run_training, tiny_settings, write_easy
+from conftest import write_easy
+from resuming import RECIPE, After, assert_equal_runs, assert_same_end, job_of, trained_by
 
 from emotions_cli.errors import ModelError, StorageError, TrainingError, TrainingStopped
 from emotions_cli.models.bundle import Bundle
-from emotions_cli.settings import Settings
-from emotions_cli.tracking import JsonlTracker
-from emotions_cli.training import Evaluated, Event, Finished, Finishing, Note, Resume, Resumed, Step, TrainingJob, train
+from emotions_cli.training import Evaluated, Finished, Finishing, Note, Resume, Resumed, Step, train
 from emotions_cli.training.run_folder import RunFolder
-
-# dropout uses PyTorch's generator, typing errors a generator of their own
-RECIPE: dict[str, Any] = {"epochs": 4, "eval_steps": 4, "typing_errors": 0.5, "emoji": False, "fast_file": False}
-
-
-@pytest.fixture(scope="module")
-def dropping_base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny base model with dropout."""
-    import shutil
-
-    folder = tmp_path_factory.mktemp("dropping") / "base"
-    shutil.copytree(tiny_base, folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config.update(hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(dropping_base: Path, easy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nobody stopped."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    run_training(load_split(easy_data), dropping_base, folder, **RECIPE)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def course(dropping_base: Path, easy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, its bundle not written."""
-    folder = tmp_path_factory.mktemp("course") / "run"
-    trained_by(job_of(dropping_base, easy_data, folder))
-    return folder
-
-
-class After:
-    """Asks to stop after a step, at the n-th time it is asked behind it."""
-
-    def __init__(self, step: int, times: int = 1) -> None:
-        self._step, self._times = step, times
-        self.events: list[Event] = []
-
-    def __call__(self) -> bool:
-        if any(isinstance(event, Step) and event.number >= self._step for event in self.events):
-            self._times -= 1
-        return self._times <= 0
-
-    def follow(self, job: TrainingJob) -> None:
-        """Run the job to its end."""
-        for event in train(replace(job, stop=self)):
-            self.events.append(event)
-
-
-def job_of(
-    base: Path,
-    data: Path,
-    folder: Path,
-    *,
-    resume: Resume = Resume.NO,
-    checkpoint_steps: int = 0,
-    allow_changed: bool = False,
-    finish: bool = False,
-    **training: object,
-) -> TrainingJob:
-    settings: Settings = tiny_settings(base, **{**RECIPE, **training})
-    settings = settings.model_copy(update={"checkpoints": settings.checkpoints.model_copy(update={"steps": checkpoint_steps})})
-    run = RunFolder(folder)
-    return TrainingJob(
-        load_split(data),
-        settings,
-        run,
-        JsonlTracker(run.metrics, run.throughput),
-        resume=resume,
-        allow_changed=allow_changed,
-        finish=finish,
-    )
-
-
-def trained_by(job: TrainingJob) -> list[Event]:
-    """Train to the last step, but leave the bundle, which takes longer than all of them, unwritten."""
-    events: list[Event] = []
-    with closing(train(job)) as stream:
-        for event in stream:
-            events.append(event)
-            if isinstance(event, Finishing):
-                break
-    return events
-
-
-def assert_same_end(run: Path, other: Path) -> None:
-    """Same metrics, weights, best weights and best step, byte for byte, of two runs whose bundles are not written."""
-    assert (run / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
-    ends = []
-    for folder in (run, other):
-        checkpoint, notes = RunFolder(folder).checkpoints.newest()
-        assert checkpoint is not None
-        assert not notes
-        best = RunFolder(folder).checkpoints.best(checkpoint.progress)
-        ends.append((replace(checkpoint.progress, seconds=0.0), checkpoint.weights.read_bytes(), best.weights.read_bytes()))
-    assert ends[0] == ends[1]
-
-
-def assert_equal_runs(run: Path, other: Path) -> None:
-    """Same weights, metrics, decisions and best step, byte for byte."""
-    assert (run / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
-    names = sorted(path.name for path in (run / "model").iterdir())
-    assert names == sorted(path.name for path in (other / "model").iterdir())
-    manifests = []
-    for folder in (run, other):
-        manifest = json.loads((folder / "model" / "emotions.json").read_text(encoding="utf-8"))
-        for own in ("created", "manifest_sha256", "settings"):
-            del manifest[own]
-        manifests.append(manifest)
-    assert manifests[0] == manifests[1]
-    assert sorted(p.name for p in run.iterdir()) == sorted(p.name for p in other.iterdir())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
