@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from emotions_cli.settings import ResolvedSettings
     from emotions_cli.training import Finished, TrainingJob
     from emotions_cli.training.remote import RemoteRun
+    from emotions_cli.training.repeat import Recorded
     from emotions_cli.training.run_folder import RunFolder
 
 _DATA, _MODEL, _RECIPE, _RUN = "Data", "Model", "Recipe", "Stop and go on"
@@ -112,6 +113,10 @@ def train_command(
     resume: Annotated[
         Resuming, typer.Option("--resume", metavar="[auto]", help=_RESUME, rich_help_panel=_RUN, show_default=False)
     ] = Resuming.NO,
+    from_run: Annotated[
+        Path | None,
+        typer.Option("--from-run", metavar="DIR", help="Repeat the run in this folder, by its settings.", rich_help_panel=_RUN),
+    ] = None,
     allow_changed: Annotated[
         bool, typer.Option("--allow-changed", help="Resume with other device, patience or evaluations.", rich_help_panel=_RUN)
     ] = False,
@@ -186,7 +191,10 @@ def train_command(
         raise UsageError("--resume goes on with a run, --force replaces it.", "Give one of them.")
     if finish and resume is not Resuming.YES:
         raise UsageError("--finish ends a run that was begun.", "Give it with --resume.")
-    resolved = resolve_settings(settings, assignments, None, **options)
+    if from_run is not None and resume is not Resuming.NO:
+        raise UsageError("--from-run begins a run, --resume goes on with one.", "Give one of them.")
+    record = None if from_run is None else _recorded_settings(from_run)
+    resolved = resolve_settings(settings, assignments, record, **options)
     rank, cluster = rank_of(os.environ), Cluster.from_environment(os.environ)
     if rank is None and ((processes or 1) > 1 or (cluster is not None and cluster.machines > 1)):
         command = [sys.executable, "-m", "emotions_cli", *sys.argv[1:]]
@@ -202,16 +210,35 @@ def train_command(
                 resolved = resolve_settings(settings, assignments, folder.settings, **options)
             job = _training_job(resolved, folder, force=force, resume=resume, allow_changed=allow_changed, finish=finish)
             job = replace(job, remote=remote)
+            earlier = None if from_run is None else _recorded(from_run)
             if not rank:
-                say(job.dataset.notes)
-            _train(job, stop, console)
+                say([*job.dataset.notes, *(earlier.doubts(job) if earlier else ())])
+            finished = _train(job, stop, console)
+            if earlier and finished:
+                say([earlier.verdict(job)])
         except KeyboardInterrupt:
             if not stop.ended:
                 raise
             raise TrainingStopped("Stopped before the first step or behind the last one; nothing is lost.") from None
 
 
-def _train(job: TrainingJob, stop: Stop, console: Console) -> None:
+def _recorded_settings(run: Path) -> Path:
+    from emotions_cli.training.run_folder import RunFolder
+
+    settings = RunFolder(run).settings
+    if not settings.is_file():
+        raise TrainingError(f"'{run}' is no run: it has no {settings.name}.", "Name the folder of a run.")
+    return settings
+
+
+def _recorded(run: Path) -> Recorded:
+    from emotions_cli.training.repeat import Recorded
+    from emotions_cli.training.run_folder import RunFolder
+
+    return Recorded.of(RunFolder(run))
+
+
+def _train(job: TrainingJob, stop: Stop, console: Console) -> Finished | None:
     from emotions_cli.cli._progress import show_training
     from emotions_cli.models.bundle import Bundle
     from emotions_cli.training import Resume
@@ -223,10 +250,11 @@ def _train(job: TrainingJob, stop: Stop, console: Console) -> None:
         now = identity_of(job.dataset, job.settings.training)
         say(refuse_changes(recorded_identity(manifest), now, allow_harmless=job.allow_changed))
         say([f"the run is finished already: {job.folder.model_place}"])
-        return
+        return None
     finished = show_training(job, console, stop)
     if finished is not None:
         _print_finished(finished)
+    return finished
 
 
 def _run_folder(runs_dir: Path, output: str | None, resume: Resuming) -> tuple[RunFolder | None, RemoteRun | None]:

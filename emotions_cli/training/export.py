@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from emotions_cli import __version__
 from emotions_cli.data.dataset import Dataset
 from emotions_cli.encoding import CONFIG_FILE, TOKENIZER_FILE, Encoder
 from emotions_cli.errors import ModelError, StorageError
@@ -40,6 +38,7 @@ from emotions_cli.streams.atomic import whole_directory
 from emotions_cli.training.base_models import BaseModel
 from emotions_cli.training.build import build_encoder, build_model, save_weights
 from emotions_cli.training.validation import logits_of
+from emotions_cli.training.versions import versions
 
 PROBE_TEXTS = (
     "You remembered my birthday after all these years!",
@@ -87,11 +86,6 @@ def make_probes(model: Any, encoder: Encoder, task: Task, temperature: float) ->
     tokens = encoder.encode(PROBE_TEXTS)
     scores = probabilities(logits_of(model, encoder, tokens), task, temperature)
     return tuple(Probe(text, t.ids, tuple(row.tolist())) for text, t, row in zip(PROBE_TEXTS, tokens, scores, strict=True))
-
-
-def library_versions() -> Mapping[str, str]:
-    """Return the versions of the libraries that make a bundle."""
-    return {name: version(name) for name in ("torch", "transformers", "tokenizers", "onnxruntime", "numpy")}
 
 
 def export_bundle(bundle: Bundle, output: Path, *, fast: bool, dataset: Dataset | None) -> FastFile | None:
@@ -209,7 +203,7 @@ def export_foreign(base: BaseModel, output: Path, *, fast: bool, dataset: Datase
         max_length=max_length,
         thresholds=(DEFAULT_THRESHOLD,) * len(labels) if task is Task.MULTI_LABEL else None,
         base_model={"name": base.name, "source": base.source, "sha256": base.sha256},
-        versions={"emotions-cli": __version__, **library_versions()},
+        versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         probes=make_probes(model, encoder, task, 1.0),
     )

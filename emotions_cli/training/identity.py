@@ -30,29 +30,35 @@ def recorded_identity(manifest: Manifest) -> dict[str, Any]:
     """Describe the run that a bundle comes from, as far as its manifest tells."""
     values = manifest.settings.get("training", {})
     recorded = {f"training.{key}": value for key, value in values.items() if key not in _PLACES}
-    return {"data": manifest.data.get("fingerprint"), **recorded}
+    return {"data": manifest.data.get("fingerprint"), **recorded, "base model": manifest.base_model.get("sha256")}
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Compare two descriptions: what differs, and how, as a phrase. A key that only one side has does not count."""
+    different = [key for key in then if key in now and then[key] != now[key]]
+    return {key: f"{key} was {_shown(then[key])} and is {_shown(now[key])}" for key in different}
 
 
 def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], *, allow_harmless: bool) -> list[str]:
-    """Compare what a run was made of with what it would go on with. A key that only one side has does not count.
+    """Compare what a run was made of with what it would go on with.
 
     Returns:
-        A sentence for each difference that was allowed.
+        A sentence about the differences that were allowed, if there are any.
 
     Raises:
         TrainingError: There are differences; all are listed.
     """
-    different = [key for key in then if key in now and then[key] != now[key]]
-    harmful = [key for key in different if key not in HARMLESS]
-    listed = "; ".join(f"{key} was {_shown(then[key])} and is {_shown(now[key])}" for key in harmful or different)
+    found = differences(then, now)
+    harmful = [phrase for key, phrase in found.items() if key not in HARMLESS]
+    listed = "; ".join(harmful or found.values())
     if harmful:
         raise TrainingError(
             f"The run can't go on with other settings or data: {listed}.",
             "Give what it began with, or begin another run with another --output.",
         )
-    if different and not allow_harmless:
+    if found and not allow_harmless:
         raise TrainingError(f"The run began with other settings: {listed}.", "Go on all the same with --allow-changed.")
-    return [f"changed: {listed}"] if different else []
+    return [f"changed: {listed}"] if found else []
 
 
 def _shown(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
@@ -11,7 +10,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from emotions_cli import __version__
 from emotions_cli.data.dataset import TRAIN, VALIDATION
 from emotions_cli.encoding import Encoder
 from emotions_cli.errors import FastFileRefused, LossNotFinite, TrainingError, TrainingStopped
@@ -26,7 +24,7 @@ from emotions_cli.training.build import build_accelerator, load_weights
 from emotions_cli.training.checkpoints import Checkpoint
 from emotions_cli.training.course import Wish, run_course
 from emotions_cli.training.events import Evaluated, Event, Finished, Finishing, Note, Resumed, Started, Step
-from emotions_cli.training.export import add_fast_file, library_versions, make_probes, write_model_files
+from emotions_cli.training.export import add_fast_file, make_probes, write_model_files
 from emotions_cli.training.identity import identity_of, refuse_changes
 from emotions_cli.training.job import Resume, TrainingJob, check_trainable
 from emotions_cli.training.parts import Origins, Parts, build_parts
@@ -34,6 +32,7 @@ from emotions_cli.training.progress import Progress
 from emotions_cli.training.ranks import Ranks
 from emotions_cli.training.selection import Selection
 from emotions_cli.training.validation import Decisions
+from emotions_cli.training.versions import versions
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -317,11 +316,7 @@ def _manifest(run: _Run, model: Any, encoder: Encoder, decisions: Decisions, jud
         },
         settings=masked(run.job.settings),
         metrics={VALIDATION: judgement.to_json()},
-        versions={
-            "emotions-cli": __version__,
-            "python": platform.python_version(),
-            **library_versions(),
-        },
+        versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         probes=make_probes(model, encoder, dataset.task, decisions.temperature),
     )

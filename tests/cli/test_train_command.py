@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import Result
+
+from emotions_cli.models.bundle import Bundle, write_manifest
 
 Emotions = Callable[..., Result]
 
@@ -47,6 +52,40 @@ def test_a_run_is_repeated_from_its_settings(emotions: Emotions, tiny_base: Path
     assert (first.exit_code, second.exit_code) == (0, 0)
     weights = [Path(name, "model", "model.safetensors").read_bytes() for name in ("first", "second")]
     assert weights[0] == weights[1]
+
+
+def test_a_run_is_repeated_from_its_folder(emotions: Emotions, tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(easy_data, data)
+    first = emotions(*_train(tiny_base, data, "-o", "first", "--epochs", "2", "--learning-rate", "0.002"))
+    assert first.exit_code == 0, first.stderr
+    again = emotions("train", "--from-run", "first", "-o", "again")
+    assert again.exit_code == 0, again.stderr
+    assert "the weights are those of first" in again.stderr
+    assert "not the run of" not in again.stderr
+    assert Path("first/metrics.jsonl").read_bytes() == Path("again/metrics.jsonl").read_bytes()
+
+    text = (data / "train.csv").read_text(encoding="utf-8")
+    (data / "train.csv").write_text(text.replace("angry", "cross"), encoding="utf-8")
+    other = emotions("train", "--from-run", "first", "-o", "other", "--epochs", "1")
+    assert other.exit_code == 0, other.stderr
+    assert "not the run of first: data was sha256:" in other.stderr
+    assert "not the run of first: training.epochs was 2 and is 1" in other.stderr
+    assert "the weights are not those of first" in other.stderr
+
+    missing = emotions("train", "--from-run", "nowhere")
+    assert missing.exit_code == 1
+    assert "'nowhere' is no run: it has no settings.toml" in missing.stderr
+    both = emotions("train", "--from-run", "first", "--resume")
+    assert both.exit_code == 2
+
+
+def test_other_versions_are_named(emotions: Emotions, tiny_base: Path, easy_data: Path) -> None:
+    assert emotions(*_train(tiny_base, easy_data, "-o", "first", "--epochs", "1")).exit_code == 0
+    bundle = Bundle.open(Path("first/model"))
+    write_manifest(bundle.path, replace(bundle.manifest, versions={**bundle.manifest.versions, "torch": "2.5.0"}))
+    again = emotions("train", "--from-run", "first", "-o", "again")
+    assert re.search(r"not the run of first: torch was 2\.5\.0 and is 2\.", again.stderr)
 
 
 def test_a_name_is_made_up_and_validation_is_held_out(emotions: Emotions, tiny_base: Path, easy_data: Path) -> None:
