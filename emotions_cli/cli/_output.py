@@ -11,11 +11,21 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from emotions_cli.errors import EmotionsError
     from emotions_cli.metrics.judgement import Judgement
 
 BAR_WIDTH = 32
 PIPE_WIDTH = 160
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def report(error: EmotionsError) -> None:
+    """Say on stderr what is wrong, and what to do about it."""
+    import typer
+
+    typer.secho(f"Error: {error.message}", err=True, fg=typer.colors.RED)
+    if error.hint:
+        typer.echo(f"  → {error.hint}", err=True)
 
 
 def stdout_console() -> Console:

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from emotions_cli import __version__
 from emotions_cli.cli import config, data, evaluate, export, models, predict, train
+from emotions_cli.cli._output import report
 from emotions_cli.errors import EXIT_INTERRUPTED, EXIT_OK, EmotionsError, StorageError
 from emotions_cli.streams.atomic import DISK_FULL
 
@@ -42,9 +43,7 @@ class RootGroup(TyperGroup):
 
 
 def _reported(error: EmotionsError) -> typer.Exit:
-    typer.secho(f"Error: {error.message}", err=True, fg=typer.colors.RED)
-    if error.hint:
-        typer.echo(f"  → {error.hint}", err=True)
+    report(error)
     return typer.Exit(error.exit_code)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -23,16 +25,18 @@ from emotions_cli.cli._options import (
     SettingsOpt,
     TextColumnOpt,
 )
-from emotions_cli.cli._output import label_table, plain_table, say, stderr_console, stdout_console
+from emotions_cli.cli._output import label_table, plain_table, report, say, stderr_console, stdout_console
 from emotions_cli.cli._processes import Cluster, rank_of, run_processes
 from emotions_cli.cli._settings import data_request, resolve_settings
 from emotions_cli.cli._stopping import Stop, stopped_by
-from emotions_cli.errors import TrainingError, TrainingStopped, UsageError
+from emotions_cli.errors import EXIT_OK, EmotionsError, TrainingError, TrainingStopped, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from emotions_cli.settings import ResolvedSettings
+    from emotions_cli.settings.model import WandbSettings
+    from emotions_cli.tracking import Tracker
     from emotions_cli.training import Finished, TrainingJob
     from emotions_cli.training.remote import RemoteRun
     from emotions_cli.training.repeat import Recorded
@@ -50,15 +54,29 @@ class Resuming(StrEnum):
     AUTO = "auto"
 
 
+class Wandb(StrEnum):
+    """Where W&B's client sends what is measured."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    DISABLED = "disabled"
+
+
+# options that may stand alone: what they mean then
+_ALONE: dict[str, Resuming | Wandb] = {"--resume": Resuming.YES, "--wandb": Wandb.ONLINE}
+
+
 class TrainCommand(TyperCommand):
-    """Takes ``--resume`` with or without a word behind it."""
+    """Takes some options with or without a word behind them."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        words = set(Resuming)
         follows = [*args[1:], ""]
-        return super().parse_args(
-            ctx, [f"{a}={Resuming.YES}" if a == "--resume" and b not in words else a for a, b in zip(args, follows, strict=True)]
-        )
+        return super().parse_args(ctx, [_completed(*pair) for pair in zip(args, follows, strict=True)])
+
+
+def _completed(argument: str, following: str) -> str:
+    alone = _ALONE.get(argument)
+    return argument if alone is None or following in set(type(alone)) else f"{argument}={alone}"
 
 
 class Precision(StrEnum):
@@ -150,6 +168,10 @@ def train_command(
         str | None, _recipe("--metric", "Chooses the best: macro_f1, accuracy, weighted_f1, micro_f1, nll.")
     ] = None,
     patience: Annotated[int | None, _recipe("--patience", "Evaluations without gain before stopping; 0: never.")] = None,
+    wandb: Annotated[
+        Wandb | None,
+        typer.Option("--wandb", metavar="[offline]", help="Track in Weights & Biases.", rich_help_panel=_RUN, show_default=False),
+    ] = None,
     processes: Annotated[
         int | None,
         typer.Option("--processes", min=1, help="Processes that train together on this machine, one a GPU.", show_default=False),
@@ -185,6 +207,7 @@ def train_command(
             "patience": patience,
             "seed": seed,
         },
+        "wandb": {"mode": wandb},
         "checkpoints": {"steps": checkpoint_steps, "minutes": checkpoint_minutes},
     }
     if resume is not Resuming.NO and force:
@@ -213,13 +236,31 @@ def train_command(
             earlier = None if from_run is None else _recorded(from_run)
             if not rank:
                 say([*job.dataset.notes, *(earlier.doubts(job) if earlier else ())])
-            finished = _train(job, stop, console)
-            if earlier and finished:
-                say([earlier.verdict(job)])
+            with _no_waiting_for(job.tracker):
+                finished = _train(job, stop, console)
+                if earlier and finished:
+                    say([earlier.verdict(job)])
         except KeyboardInterrupt:
             if not stop.ended:
                 raise
             raise TrainingStopped("Stopped before the first step or behind the last one; nothing is lost.") from None
+
+
+@contextmanager
+def _no_waiting_for(tracker: Tracker) -> Iterator[None]:
+    """Leave the process without its exit hooks where a tracker hangs, whose hooks would wait for it."""
+    code = EXIT_OK
+    try:
+        yield
+    except EmotionsError as error:
+        if not tracker.hangs():
+            raise
+        report(error)
+        code = error.exit_code
+    if tracker.hangs():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _recorded_settings(run: Path) -> Path:
@@ -299,7 +340,6 @@ def _training_job(
     from emotions_cli.data import load_dataset
     from emotions_cli.data.load import with_validation
     from emotions_cli.extras import require
-    from emotions_cli.tracking import JsonlTracker
     from emotions_cli.training import Resume, TrainingJob
     from emotions_cli.training.run_folder import RunFolder
 
@@ -312,12 +352,22 @@ def _training_job(
         dataset,
         settings,
         folder,
-        JsonlTracker(folder.metrics, folder.throughput),
+        _tracker(folder, settings.wandb),
         force=force,
         resume=Resume(resume),
         allow_changed=allow_changed,
         finish=finish,
     )
+
+
+def _tracker(folder: RunFolder, wandb: WandbSettings) -> Tracker:
+    from emotions_cli.tracking import BackgroundTracker, JsonlTracker, Trackers, WandbTracker
+
+    trackers: dict[str, Tracker] = {"jsonl": JsonlTracker(folder.metrics, folder.throughput)}
+    if wandb.mode != "disabled":
+        options = wandb.model_dump(exclude={"mode"})
+        trackers["wandb"] = BackgroundTracker(WandbTracker(folder.path, wandb.mode, **options), "W&B")
+    return Trackers(trackers)
 
 
 def _print_finished(finished: Finished) -> None:

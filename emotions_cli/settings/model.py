@@ -120,6 +120,19 @@ class CheckpointSettings(Section):
     minutes: float = Field(10.0, ge=0.0, description="minutes between checkpoints; 0: not by time")
 
 
+class WandbSettings(Section):
+    """Tracking in Weights & Biases; nothing is sent unless the mode says so."""
+
+    mode: Literal["disabled", "online", "offline"] = Field(
+        "disabled", description="where runs are tracked: disabled, online, offline (files that 'wandb sync' uploads later)"
+    )
+    project: str = Field("emotions", min_length=1, description="project of the runs")
+    entity: str | None = Field(None, description="user or team; by default that of the account")
+    name: str | None = Field(None, description="what the run is called; by default W&B makes up a name")
+    group: str | None = Field(None, description="group of runs that belong together")
+    tags: Names = Field([], description="words to find the run by")
+
+
 class InferenceSettings(Section):
     """How a model is run."""
 
@@ -159,6 +172,7 @@ class Settings(BaseSettings):
     data: DataSettings = Field(default_factory=DataSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     checkpoints: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    wandb: WandbSettings = Field(default_factory=WandbSettings)
     inference: InferenceSettings = Field(default_factory=InferenceSettings)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     hub: HubSettings = Field(default_factory=HubSettings)

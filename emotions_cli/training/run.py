@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from emotions_cli.data.dataset import TRAIN, VALIDATION
+from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset
 from emotions_cli.encoding import Encoder
 from emotions_cli.errors import FastFileRefused, LossNotFinite, TrainingError, TrainingStopped
 from emotions_cli.extras import require
@@ -139,26 +139,26 @@ class _Run:
         failure: TrainingError | None = None
         stopped = False
         if self.ranks.main:
-            run = {"data": job.dataset.reference, "base_model": self.origins.base.name, "steps": parts.total}
-            tracker.start(run, None if self.found is None else self.found.tracker)
+            tracker.start(*self._described(), None if self.found is None else self.found.tracker)
         try:
             if not job.finish:
                 for event in self._course(progress):
                     if self.ranks.main:
                         tracker.log(event_step(event), *_measured(event))
                     yield event
-                    if job.remote is not None:
-                        yield from map(Note, job.remote.problems())
-        except TrainingStopped as error:
+                    yield from self._problems()
+        except TrainingStopped:
             stopped = True
-            if job.remote is not None:
-                job.remote.wait()
-            raise TrainingStopped(f"Stopped after step {progress.step:,} of {parts.total:,}; all is saved.", error.hint) from None
         except LossNotFinite as error:
             failure = error
         finally:
             if self.ranks.main:
                 tracker.finish(resumable=stopped)
+        yield from self._problems()
+        if stopped:
+            if job.remote is not None:
+                job.remote.wait()
+            raise TrainingStopped(f"Stopped after step {progress.step:,} of {parts.total:,}; all is saved.")
         if selection.best is None and job.finish:
             raise TrainingError("The run was not evaluated yet: there are no best weights.", "Go on: --resume without --finish.")
         if selection.best is None:
@@ -190,6 +190,29 @@ class _Run:
                 progress.texts / max(progress.seconds, 1e-9),
                 time.perf_counter() - self.began,
             )
+
+    def _described(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Say in a few values what the run is, and at length what it is made of."""
+        dataset, base = self.job.dataset, self.origins.base
+        run = {"data": dataset.reference, "base_model": base.name, "steps": self.parts.total}
+        config = {
+            "fingerprint": self.identity["data"],
+            "splits": _sizes(dataset),
+            "labels": list(dataset.labels),
+            "task": dataset.task.value,
+            "base_model_sha256": base.sha256,
+            "processes": self.ranks.count,
+            "settings": masked(self.job.settings),
+            "versions": dict(versions()),
+        }
+        return run, config
+
+    def _problems(self) -> Iterator[Note]:
+        """What went wrong beside the run, and stops nothing."""
+        if self.ranks.main:
+            yield from map(Note, self.job.tracker.problems())
+            if self.job.remote is not None:
+                yield from map(Note, self.job.remote.problems())
 
     def _course(self, progress: Progress) -> Iterator[Step | Evaluated]:
         wishes = _Wishes(self.job.settings.checkpoints, self.ranks, self.job.stop)
@@ -295,6 +318,10 @@ def _measured(event: Step | Evaluated) -> tuple[dict[str, Any], dict[str, Any]]:
     }, {}
 
 
+def _sizes(dataset: Dataset) -> dict[str, int]:
+    return {name: len(examples) for name, examples in dataset.splits.items()}
+
+
 def _manifest(run: _Run, model: Any, encoder: Encoder, decisions: Decisions, judgement: Judgement) -> Manifest:
     dataset, base = run.job.dataset, run.origins.base
     return Manifest(
@@ -312,7 +339,7 @@ def _manifest(run: _Run, model: Any, encoder: Encoder, decisions: Decisions, jud
         data={
             "reference": dataset.reference,
             "fingerprint": run.identity["data"],
-            "splits": {name: len(examples) for name, examples in dataset.splits.items()},
+            "splits": _sizes(dataset),
         },
         settings=masked(run.job.settings),
         metrics={VALIDATION: judgement.to_json()},

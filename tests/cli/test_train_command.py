@@ -33,6 +33,8 @@ def test_train_evaluate_predict(emotions: Emotions, tiny_base: Path, easy_data: 
     assert "text column: 'text' (guessed)" in trained.stderr
     assert "18 training and 6 validation texts" in trained.stderr
     assert "epoch 2, step 2 of 2" in trained.stderr
+    # nothing is tracked unless asked
+    assert not Path("runs/easy/wandb").exists()
     manifest = json.loads(Path("runs/easy/model/emotions.json").read_text(encoding="utf-8"))
     assert manifest["settings"]["training"]["seed"] == 5
     assert emotions("evaluate", "--model", "runs/easy", "--data", easy_data).exit_code == 0

@@ -1,36 +1,16 @@
-"""Where the numbers of a run go while it runs."""
+"""What a run measures, as JSON Lines in its folder."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from emotions_cli.errors import TrainingError
 from emotions_cli.streams.atomic import storage_errors
-
-_NOTHING: Mapping[str, Any] = {}
-
-
-class Tracker(Protocol):
-    """Receives what a run measures: ``start``, then ``log`` any number of times, then ``finish``, come what may."""
-
-    def start(self, run: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> None:
-        """Begin a run that is described by plain values, or go on where an earlier :meth:`state` was given.
-
-        What was logged behind that state is forgotten: it is measured again.
-        """
-
-    def log(self, step: int, values: Mapping[str, Any], clock: Mapping[str, Any] = _NOTHING) -> None:
-        """Take the values measured at an optimiser step; ``clock`` holds those that depend on the machine's pace."""
-
-    def state(self) -> Mapping[str, Any]:
-        """Return plain values from which a later process can go on; all that was logged before is safe."""
-
-    def finish(self, *, resumable: bool = False) -> None:
-        """End the run, or this process's part of a run that is to go on; called exactly once, also after an error."""
+from emotions_cli.tracking.protocol import NOTHING
 
 
 class JsonlTracker:
@@ -47,14 +27,14 @@ class JsonlTracker:
         self._paths = {"metrics": path, "clock": clock_path}
         self._streams: dict[str, IO[bytes]] = {}
 
-    def start(self, run: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> None:
+    def start(self, run: Mapping[str, Any], config: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         for name, path in self._paths.items():
             with storage_errors(path):
                 self._streams[name] = path.open("wb") if state is None else _reopened(path, state[name])
         if state is None:
             self._write("metrics", {"event": "start", **run})
 
-    def log(self, step: int, values: Mapping[str, Any], clock: Mapping[str, Any] = _NOTHING) -> None:
+    def log(self, step: int, values: Mapping[str, Any], clock: Mapping[str, Any] = NOTHING) -> None:
         self._write("metrics", {"step": step, **values})
         if clock:
             self._write("clock", {"step": step, **clock})
@@ -63,6 +43,13 @@ class JsonlTracker:
         for stream in self._streams.values():
             os.fsync(stream.fileno())
         return {name: stream.tell() for name, stream in self._streams.items()}
+
+    def problems(self) -> Iterator[str]:
+        """Nothing is hidden: a file that can't be written is an error."""
+        return iter(())
+
+    def hangs(self) -> bool:
+        return False
 
     def finish(self, *, resumable: bool = False) -> None:  # noqa: ARG002 - the lines say it
         while self._streams:

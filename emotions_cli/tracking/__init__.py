@@ -1,0 +1,9 @@
+"""Where the numbers of a run go while it runs."""
+
+from emotions_cli.tracking.background import BackgroundTracker
+from emotions_cli.tracking.jsonl import JsonlTracker
+from emotions_cli.tracking.protocol import Tracker
+from emotions_cli.tracking.several import Trackers
+from emotions_cli.tracking.wandb import WandbTracker
+
+__all__ = ["BackgroundTracker", "JsonlTracker", "Tracker", "Trackers", "WandbTracker"]
