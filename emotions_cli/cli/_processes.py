@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -22,7 +23,10 @@ from emotions_cli.errors import EXIT_ERROR, EXIT_LOST, EXIT_OK, EXIT_STOPPED, Se
 GRACE_SECONDS = 5.0
 OBEY_SECONDS = 10.0
 SECONDS_BETWEEN_LOOKS = 0.05
+# a stop is obeyed within ten seconds; an upload may take longer
+STOP_SECONDS = 40.0
 CLUSTER_PORT = 29500
+PARENT_VARIABLE = "EMOTIONS_PARENT"
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,29 @@ class Cluster:
 
 
 def rank_of(environment: Mapping[str, str]) -> int | None:
-    """Return this process's number where it is one of several already, as torchrun and this module tell it."""
-    return int(environment["RANK"]) if int(environment.get("WORLD_SIZE", "1")) > 1 and "RANK" in environment else None
+    """Return this process's number where it is one of several already, as torchrun and this module tell it.
+
+    Clusters set ``RANK`` a machine; who starts the processes of a machine sets ``LOCAL_RANK`` too.
+    """
+    return int(environment["RANK"]) if processes_of(environment) > 1 else None
+
+
+def processes_of(environment: Mapping[str, str]) -> int:
+    """Return how many processes train together, this one among them."""
+    return int(environment["WORLD_SIZE"]) if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= environment.keys() else 1
+
+
+def end_with_parent(environment: Mapping[str, str]) -> None:
+    """Ask this process to stop when the one that started it with others is gone: nobody would watch it any more."""
+    if PARENT_VARIABLE not in environment:
+        return
+
+    def watch() -> None:
+        # nothing is ever written: it ends when the parent does (unbuffered: a lock would outlive this process's end)
+        os.read(0, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_processes(command: Sequence[str], count: int, cluster: Cluster) -> int:
@@ -101,7 +126,7 @@ def run_processes(command: Sequence[str], count: int, cluster: Cluster) -> int:
             streams: dict[str, Any] = {} if rank == 0 else {"stdout": subprocess.DEVNULL, "stderr": errors[local]}
             environment = _environment(rank, local, count, cluster)
             # in sessions of their own: a terminal's Ctrl-C comes here alone, and goes to each of them once
-            child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True, **streams)
+            child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True, **streams)
             children.append(child)
             stack.callback(_kill, child)
         culprit = _watch(children)
@@ -113,20 +138,23 @@ def run_processes(command: Sequence[str], count: int, cluster: Cluster) -> int:
         code = children[culprit].returncode
         if code < 0:
             sys.stderr.write(f"Error: process {culprit + 1} of {count} was ended by {signal.Signals(-code).name}.\n")
+            sys.stderr.write("  → Look for a lack of memory; the same command with --resume goes on.\n")
         return code if code > 0 else EXIT_ERROR
 
 
 def _watch(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
     """Wait for the end of all; return the index of the one because of which they failed."""
     failed: list[int] = []
-    failed_at = 0.0
+    failed_at = told_at = 0.0
     told = False
     with stopped_by(signal.SIGINT, signal.SIGTERM) as stop:
         while any(child.poll() is None for child in children):
             time.sleep(SECONDS_BETWEEN_LOOKS)
             if stop.asked() and not told:
-                told = True
-                _send(children, signal.SIGTERM)
+                told, told_at = True, time.monotonic()
+                # on Windows the console has told them, and this would end them at once
+                if os.name != "nt":
+                    _send(children, signal.SIGTERM)
             ended = [i for i, child in enumerate(children) if child.poll() not in {None, EXIT_OK, EXIT_STOPPED}]
             if ended and not failed:
                 failed_at = time.monotonic()
@@ -135,7 +163,7 @@ def _watch(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
             if waited > GRACE_SECONDS and not told:
                 told = True
                 _send(children, signal.SIGTERM)
-            if waited > GRACE_SECONDS + OBEY_SECONDS:
+            if waited > GRACE_SECONDS + OBEY_SECONDS or (stop.asked() and time.monotonic() - told_at > STOP_SECONDS):
                 _send(children, getattr(signal, "SIGKILL", signal.SIGTERM))
     failed += [i for i, child in enumerate(children) if child.returncode and i not in failed]
     # who only lost the others is not to blame, and what all say the first one has said
@@ -168,4 +196,5 @@ def _environment(rank: int, local: int, count: int, cluster: Cluster) -> dict[st
         "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": cluster.address,
         "MASTER_PORT": str(cluster.port),
+        PARENT_VARIABLE: str(os.getpid()),
     }

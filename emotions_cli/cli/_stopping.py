@@ -35,17 +35,24 @@ class Stop:
 
 @contextmanager
 def stopped_by(*signals: signal.Signals, at_once: bool = False) -> Iterator[Stop]:
-    """Note the first of some signals; a second one ends the process at once."""
+    """Note the first of some signals. A second Ctrl-C ends the process at once.
+
+    A second SIGTERM does nothing: whoever ends a group of processes sends one to each, and a parent one more to its children.
+    """
     stop = Stop(at_once=at_once)
+    before = {one: signal.getsignal(one) for one in signals}
 
     def note(number: int, _: object) -> None:
+        if stop.asked():
+            return
         stop.signal = number
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        if signal.SIGINT in before:
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
         if stop.at_once:
             stop.end_if_asked()
 
-    before = {one: signal.signal(one, note) for one in signals}
+    for one in signals:
+        signal.signal(one, note)
     try:
         yield stop
     finally:

@@ -26,7 +26,7 @@ from emotions_cli.cli._options import (
     TextColumnOpt,
 )
 from emotions_cli.cli._output import label_table, plain_table, report, say, stderr_console, stdout_console
-from emotions_cli.cli._processes import Cluster, rank_of, run_processes
+from emotions_cli.cli._processes import Cluster, end_with_parent, processes_of, rank_of, run_processes
 from emotions_cli.cli._settings import data_request, resolve_settings
 from emotions_cli.cli._stopping import Stop, stopped_by
 from emotions_cli.errors import EXIT_OK, EmotionsError, TrainingError, TrainingStopped, UsageError
@@ -219,6 +219,7 @@ def train_command(
     record = None if from_run is None else _recorded_settings(from_run)
     resolved = resolve_settings(settings, assignments, record, **options)
     rank, cluster = rank_of(os.environ), Cluster.from_environment(os.environ)
+    end_with_parent(os.environ)
     if rank is None and ((processes or 1) > 1 or (cluster is not None and cluster.machines > 1)):
         command = [sys.executable, "-m", "emotions_cli", *sys.argv[1:]]
         raise typer.Exit(run_processes(command, processes or 1, cluster or Cluster.here()))
@@ -232,11 +233,11 @@ def train_command(
             if folder is not None and resume is not Resuming.NO and folder.settings.exists():
                 resolved = resolve_settings(settings, assignments, folder.settings, **options)
             job = _training_job(resolved, folder, force=force, resume=resume, allow_changed=allow_changed, finish=finish)
-            job = replace(job, remote=remote)
+            job = replace(job, remote=remote, processes=processes_of(os.environ))
             earlier = None if from_run is None else _recorded(from_run)
             if not rank:
                 say([*job.dataset.notes, *(earlier.doubts(job) if earlier else ())])
-            with _no_waiting_for(job.tracker):
+            with _left_at_once(job):
                 finished = _train(job, stop, console)
                 if earlier and finished:
                     say([earlier.verdict(job)])
@@ -247,17 +248,20 @@ def train_command(
 
 
 @contextmanager
-def _no_waiting_for(tracker: Tracker) -> Iterator[None]:
-    """Leave the process without its exit hooks where a tracker hangs, whose hooks would wait for it."""
+def _left_at_once(job: TrainingJob) -> Iterator[None]:
+    """Leave the process without its exit hooks where these do harm.
+
+    Those of a tracker that hangs would wait for it. Those of PyTorch's line to other processes now and then abort instead.
+    """
     code = EXIT_OK
     try:
         yield
     except EmotionsError as error:
-        if not tracker.hangs():
+        if job.processes == 1 and not job.tracker.hangs():
             raise
         report(error)
         code = error.exit_code
-    if tracker.hangs():
+    if job.processes > 1 or job.tracker.hangs():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -303,11 +307,11 @@ def _run_folder(runs_dir: Path, output: str | None, resume: Resuming) -> tuple[R
 
     Of a folder on a store it is the local copy, and what keeps the two alike comes with it.
     """
-    from emotions_cli.training.remote import SCHEME, RemoteRun, local_copy_of
+    from emotions_cli.training.remote import RemoteRun, uri_of
     from emotions_cli.training.run_folder import RunFolder
 
-    if output is not None and output.startswith(SCHEME):
-        remote = RemoteRun.open(output, local_copy_of(output, runs_dir, int(os.environ.get("LOCAL_RANK", "0"))))
+    if output is not None and (uri := uri_of(output)) is not None:
+        remote = RemoteRun.open(uri, runs_dir / ".remote")
         remote.fetch(resume=resume is not Resuming.NO)
         return remote.folder, remote
     if output is not None:

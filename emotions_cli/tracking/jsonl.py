@@ -40,8 +40,9 @@ class JsonlTracker:
             self._write("clock", {"step": step, **clock})
 
     def state(self) -> Mapping[str, Any]:
-        for stream in self._streams.values():
-            os.fsync(stream.fileno())
+        for name, stream in self._streams.items():
+            with storage_errors(self._paths[name]):
+                os.fsync(stream.fileno())
         return {name: stream.tell() for name, stream in self._streams.items()}
 
     def problems(self) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from emotions_cli.encoding import Encoder
-from emotions_cli.errors import ModelError, TrainingError
+from emotions_cli.errors import ModelError, ProcessLost, TrainingError
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.models.bundle import COMPACT_FILE
 from emotions_cli.models.compact import read_parameters
@@ -29,30 +30,49 @@ OWN = "own"
 HEAD = ("weight", "bias")
 
 
-def build_accelerator(device: str, precision: str) -> Accelerator:
-    """Set up device and precision.
+def build_accelerator(device: str, precision: str, processes: int = 1) -> Accelerator:
+    """Set up device and precision, and meet the other processes of the run.
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``auto`` takes bf16 where the device computes it natively, else fp32.
+        processes: How many train together.
 
     Raises:
         TrainingError: The machine has no such device, or the device no such precision.
+        ProcessLost: The other processes did not come.
     """
     import torch
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
+    from accelerate.utils import InitProcessGroupKwargs
 
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device != "auto" and not available[device]:
         raise TrainingError(f"This machine has no {device} device.", "Leave --device out, or give --device cpu.")
     # Accelerate keeps its state for the whole process: a second run may want another device or precision
     AcceleratorState._reset_state(reset_partial_state=True)
+    if processes > 1:
+        # PyTorch has no line between processes on MPS
+        available["mps"] = False
     chosen = device if device != "auto" else next(name for name in ("cuda", "mps", "cpu") if available[name])
     if precision == "fp16" and chosen != "cuda":
         raise TrainingError(f"fp16 needs a CUDA device, this run is on {chosen}.", "Use --precision auto.")
     mixed = {"auto": "bf16" if _has_bf16(chosen) else "no", "fp32": "no"}.get(precision, precision)
-    return Accelerator(cpu=chosen == "cpu", mixed_precision=mixed)
+    # the others wait while the first one writes the bundle
+    waiting = InitProcessGroupKwargs(timeout=timedelta(hours=1))
+    try:
+        accelerator = Accelerator(cpu=chosen == "cpu", mixed_precision=mixed, kwargs_handlers=[waiting])
+    except torch.distributed.DistError as error:
+        raise ProcessLost(
+            f"The other processes of the run can't be reached: {str(error).splitlines()[0]}", "Look at what the others say."
+        ) from error
+    if accelerator.num_processes != processes:
+        raise TrainingError(
+            f"{processes} processes were to train together, and this one found {accelerator.num_processes}.",
+            "Start them with --processes, torchrun or accelerate launch.",
+        )
+    return accelerator
 
 
 def _has_bf16(device: str) -> bool:

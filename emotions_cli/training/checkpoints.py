@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,40 +158,75 @@ class Checkpoints:
         except BundleCorrupt as error:
             raise TrainingError(f"The best weights are lost. {error.message}", "Train again.") from error
 
+    def begin(self) -> None:
+        """Remove all of them; their folder stays, empty, as long as the run goes on.
+
+        Raises:
+            StorageError: They can't be removed.
+        """
+        self.clear()
+        with storage_errors(self.folder):
+            self.folder.mkdir()
+
     def clear(self) -> None:
-        """Remove all of them.
+        """Remove all of them, and their folder: at once, so that a killed process leaves all or nothing.
 
         Raises:
             StorageError: They can't be removed.
         """
         if self.folder.is_dir():
             with storage_errors(self.folder):
-                shutil.rmtree(self.folder)
+                self.folder.replace(self._gone)
+                shutil.rmtree(self._gone)
+
+    def forget_behind(self, step: int) -> None:
+        """Remove those behind a step from which the run goes on: they are damaged, and would count as the newest.
+
+        Raises:
+            StorageError: They can't be removed.
+        """
+        for newer in self.steps():
+            if newer > step:
+                self._remove(newer)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written."""
-        for left in self._hidden():
-            shutil.rmtree(left, ignore_errors=True)
-
-    def _hidden(self) -> Iterator[Path]:
+        """Remove what killed processes left half-written or half-removed."""
+        shutil.rmtree(self._gone, ignore_errors=True)
         if self.folder.is_dir():
-            yield from (path for path in self.folder.iterdir() if path.name.startswith(f".{PREFIX}"))
+            for left in self.folder.iterdir():
+                if left.name.startswith(f".{PREFIX}"):
+                    shutil.rmtree(left, ignore_errors=True)
+
+    @property
+    def _gone(self) -> Path:
+        return self.folder.with_name(f".{self.folder.name}.old")
 
     def _remove_old(self) -> None:
         steps = self.steps()
         for step in set(steps) - kept_steps(steps, self.best_of):
-            # under another name first: half of it would look like a damaged one
-            old = self.folder / f".{PREFIX}{step:09}.old"
+            self._remove(step)
+
+    def _remove(self, step: int) -> None:
+        # under another name first: half of it would look like a damaged one
+        old = self.folder / f".{PREFIX}{step:09}.old"
+        with storage_errors(self.at(step)):
             self.at(step).replace(old)
-            shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
     def best_of(self, step: int) -> int:
         """Return the step of the best evaluation that a checkpoint knows; 0 when it knows none, or is damaged."""
         try:
-            state = json.loads((self.at(step) / STATE_FILE).read_text(encoding="utf-8"))
-            return int(state["progress"]["selection"]["best_step"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return best_step((self.at(step) / STATE_FILE).read_bytes())
+        except OSError:
             return 0
+
+
+def best_step(state: bytes) -> int:
+    """Return the step of the best evaluation that a ``checkpoint.json`` knows; 0 when it knows none, or is damaged."""
+    try:
+        return int(json.loads(state)["progress"]["selection"]["best_step"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 def kept_steps(steps: Sequence[int], best_of: Callable[[int], int]) -> set[int]:

@@ -12,7 +12,7 @@ from emotions_cli.models.bundle import Manifest
 from emotions_cli.settings import TrainingSettings
 
 # where and for how long, not what is learnt
-HARMLESS = frozenset({"training.device", "training.eval_steps", "training.patience", "training.fast_file"})
+HARMLESS = frozenset({"device", "training.device", "training.eval_steps", "training.patience", "training.fast_file"})
 # says where things lie
 _PLACES = frozenset({"runs_dir"})
 

@@ -38,6 +38,7 @@ class TrainingJob:
         force: Replace an earlier run.
         resume: Go on with it.
         allow_changed: Go on also where settings that change nothing in what is learnt are others.
+        processes: How many train together, on all machines.
         remote: Where the folder is a copy of one on a store: keeps that one up to date.
         finish: Go on, but take no further step: the best weights so far become the model.
         stop: Asked after every step and between the batches of an evaluation; when it says yes, the run is saved and ends.
@@ -50,6 +51,7 @@ class TrainingJob:
     force: bool = False
     resume: Resume = Resume.NO
     allow_changed: bool = False
+    processes: int = 1
     remote: RemoteRun | None = None
     finish: bool = False
     stop: Callable[[], bool] = lambda: False

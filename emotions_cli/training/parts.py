@@ -14,6 +14,7 @@ import numpy as np
 
 from emotions_cli.data.dataset import TRAIN, VALIDATION
 from emotions_cli.encoding import Encoder, TokenIds
+from emotions_cli.errors import TrainingError
 from emotions_cli.labels import Task
 from emotions_cli.models.bundle import WEIGHTS_FILE
 from emotions_cli.settings import TrainingSettings
@@ -144,13 +145,23 @@ class Parts:
             self.ranks.gather({path.name: path.read_bytes() for path in Path(folder).iterdir()})
 
     def read_state(self, folder: Path) -> None:
-        """Take weights, optimiser, schedule, scaler and generators as :meth:`write_state` wrote them."""
+        """Take weights, optimiser, schedule, scaler and generators as :meth:`write_state` wrote them.
+
+        Raises:
+            TrainingError: The generators can't be restored.
+        """
+        import torch
         from accelerate.checkpointing import load_accelerator_state
+        from accelerate.utils import load
 
         load_weights(self.bare_model, folder / WEIGHTS_FILE)
         load_accelerator_state(
             str(folder), [], [self.optimizer], [self.schedule], [], self.ranks.index, scaler=self.accelerator.scaler
         )
+        # the generators come last, and a failure would be passed over in silence
+        generators = load(folder / f"random_states_{self.ranks.index}.pkl")
+        if not torch.equal(generators["torch_manual_seed"], torch.get_rng_state()):
+            raise TrainingError(f"The random generators of '{folder}' can't be restored.", "Begin anew with --force.")
 
     def _write_accelerator_state(self, folder: Path) -> None:
         from accelerate.checkpointing import save_accelerator_state
@@ -198,7 +209,7 @@ def build_parts(job: TrainingJob, origins: Origins, accelerator: Accelerator) ->
     model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))
     if ranks.index:
         # dropout is not to drop the same units for all
-        seed_everything(settings.seed + ranks.index)
+        seed_everything((settings.seed + ranks.index) % 2**32)
     each = steps_per_epoch(len(batches), settings.accumulation_steps)
     weights = balanced_weights(examples.support) if settings.class_weights == "balanced" else None
     return Parts(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 # how PyTorch's backends say it
-_LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe", "TCPStore")
+_LOST = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited", "Socket Timeout", "Timed out waiting")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ class Ranks:
             try:
                 yield
             finally:
-                # threads that still listen when the interpreter ends abort the process
+                # threads that still listen when the interpreter ends abort the process; the model keeps them from being ended
+                if self.accelerator is not None:
+                    self.accelerator.free_memory()
                 torch.distributed.destroy_process_group()
         except RuntimeError as error:
             if not any(sign in str(error) for sign in _LOST):

@@ -10,7 +10,6 @@ On Vertex AI and other machines where buckets are mounted under ``/gcs``, the mo
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import shutil
@@ -26,11 +25,17 @@ from typing import Any, TypeVar
 from emotions_cli.errors import BundleCorrupt, StorageError, TrainingError
 from emotions_cli.extras import require
 from emotions_cli.models.bundle import MANIFEST_FILE
-from emotions_cli.training.checkpoints import PREFIX, STATE_FILE, kept_steps
+from emotions_cli.streams.atomic import storage_errors
+from emotions_cli.training.checkpoints import PREFIX, STATE_FILE, best_step, kept_steps
 from emotions_cli.training.run_folder import RunFolder
 
 SCHEME = "gs://"
+BEGUN = "checkpoints/begun"
 MOUNTS = Path("/gcs")
+# a silent connection is given up, and tried again
+CONNECT_SECONDS, READ_SECONDS = 20.0, 60.0
+# how long the end of a run that was stopped waits for its last upload
+STOP_SECONDS = 25.0
 # gcsfs itself tries a request six times, half a minute long
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.5
@@ -38,10 +43,31 @@ FIRST_PAUSE_SECONDS = 0.5
 T = TypeVar("T")
 
 
-def local_copy_of(uri: str, runs_dir: Path, process: int = 0) -> Path:
-    """Return the folder in which a run on the store works, one for each process of this machine."""
-    name = "-".join(PurePosixPath(uri.removeprefix(SCHEME)).parts)
-    return runs_dir / ".remote" / (f"{name}-{process}" if process else name)
+def uri_of(place: str, mounts: Path = MOUNTS) -> str | None:
+    """Return the URI of a folder on the store, where a place names one, also through a mount; else ``None``."""
+    if place.startswith(SCHEME):
+        return place
+    path = PurePosixPath(place)
+    if (
+        path.is_relative_to(mounts)
+        and len(path.parts) > len(mounts.parts) + 1
+        and Path(mounts, path.relative_to(mounts).parts[0]).is_dir()
+    ):
+        return SCHEME + path.relative_to(mounts).as_posix()
+    return None
+
+
+@dataclass(frozen=True)
+class _Upload:
+    """A checkpoint on its way, and the folder that holds its files meanwhile."""
+
+    done: Future[None]
+    pinned: Path
+
+    def cancel(self) -> None:
+        """Leave it out if its turn has not come."""
+        if self.done.cancel():
+            shutil.rmtree(self.pinned, ignore_errors=True)
 
 
 @dataclass
@@ -62,17 +88,17 @@ class RemoteRun:
     root: str
     attempts: int = ATTEMPTS
     _uploads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="upload"))
-    _waiting: list[Future[None]] = field(default_factory=list)
+    _waiting: list[_Upload] = field(default_factory=list)
     _there: set[int] = field(default_factory=set)
     _given_up: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def open(cls, uri: str, folder: Path, *, mounts: Path = MOUNTS) -> RemoteRun:
-        """Connect.
+    def open(cls, uri: str, copies: Path, *, mounts: Path = MOUNTS) -> RemoteRun:
+        """Connect, and make a local folder.
 
         Args:
             uri: ``gs://bucket/path``.
-            folder: The local folder; what is in it is replaced by :meth:`fetch`.
+            copies: Where local folders are made, each process's own. It is removed when all that is in it is on the store.
             mounts: Where buckets are mounted, if at all.
 
         Raises:
@@ -86,14 +112,17 @@ class RemoteRun:
         if (mounts / bucket).is_dir():
             from fsspec.implementations.local import LocalFileSystem
 
-            return cls(uri, RunFolder(folder, uri), LocalFileSystem(auto_mkdir=True), str(mounts / bucket / path))
+            return cls(uri, _local_folder(uri, copies), LocalFileSystem(auto_mkdir=True), str(mounts / bucket / path))
         require("gcs", "Google Cloud Storage")
+        import aiohttp
         import gcsfs
 
         # what it logs with a traceback, it raises too
         logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
         with _named(uri):
-            return cls(uri, RunFolder(folder, uri), gcsfs.GCSFileSystem(use_listings_cache=False), f"{bucket}/{path}")
+            patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
+            files = gcsfs.GCSFileSystem(use_listings_cache=False, requests_timeout=patience)
+            return cls(uri, _local_folder(uri, copies), files, f"{bucket}/{path}")
 
     def fetch(self, *, resume: bool) -> None:
         """Make the local folder what is on the store, as far as a run needs it.
@@ -108,7 +137,8 @@ class RemoteRun:
             names = self._list()
             if names and "settings.toml" not in names:
                 raise TrainingError(f"'{self.uri}' is not empty, and no run.", "Choose another --output.")
-            shutil.rmtree(self.folder.path, ignore_errors=True)
+            if BEGUN in names or self._steps(names):
+                self.folder.checkpoints.begin()
             wanted = {"settings.toml", "metrics.jsonl", "throughput.jsonl", f"model/{MANIFEST_FILE}"}
             for name in wanted & names:
                 self._get(name)
@@ -119,6 +149,22 @@ class RemoteRun:
                 elif self._fetch_checkpoint(step, names):
                     break
 
+    def begin(self, step: int) -> None:
+        """Remove the checkpoints behind a step: the run goes on from there, and they are damaged or another run's.
+
+        Args:
+            step: 0 when the run begins; then a mark says that it is not finished, whatever bundle is there.
+
+        Raises:
+            StorageError: The store can't be written.
+        """
+        with _named(self.uri):
+            if step == 0:
+                self._put(self.folder.settings, "settings.toml")
+                self._put(self.folder.settings, BEGUN)
+            self._remove_all(lambda other: other > step)
+            self._there = set(self._steps(self._list()))
+
     def checkpoint(self, step: int) -> None:
         """Upload a checkpoint in the background, and the best one if it is not there yet.
 
@@ -126,58 +172,74 @@ class RemoteRun:
         """
         for upload in self._waiting:
             upload.cancel()
+        self._waiting = [upload for upload in self._waiting if not upload.done.cancelled()]
         best = self.folder.checkpoints.best_of(step)
         needed = [other for other in (best, step) if other and (other == step or other not in self._there)]
         # the local ones may be removed, and the files may grow, before the upload's turn comes
-        pinned = Path(tempfile.mkdtemp(prefix=".uploading-", dir=self.folder.path))
-        for other in dict.fromkeys(needed):
-            _pin(self.folder.checkpoints.at(other), pinned / f"{PREFIX}{other:09}")
-        sizes = {path: path.stat().st_size for path in (self.folder.metrics, self.folder.throughput)}
-        self._waiting.append(self._uploads.submit(self._upload, pinned, sizes))
+        with storage_errors(self.folder.path):
+            pinned = Path(tempfile.mkdtemp(prefix=".uploading-", dir=self.folder.path))
+            for other in dict.fromkeys(needed):
+                _pin(self.folder.checkpoints.at(other), pinned / f"{PREFIX}{other:09}")
+            sizes = {path: path.stat().st_size for path in (self.folder.metrics, self.folder.throughput)}
+        self._waiting.append(_Upload(self._uploads.submit(self._upload, pinned, sizes), pinned))
 
     def problems(self) -> Iterator[str]:
         """Yield a sentence about each upload that failed since the last call."""
-        done = [upload for upload in self._waiting if upload.done()]
-        self._waiting = [upload for upload in self._waiting if upload not in done]
+        done = [upload.done for upload in self._waiting if upload.done.done()]
+        self._waiting = [upload for upload in self._waiting if upload.done not in done]
         for upload in done:
-            if not upload.cancelled() and (error := upload.exception()) is not None:
+            if (error := upload.exception()) is not None:
                 yield f"{_sentence(error)} Training goes on; the next checkpoint tries again."
 
-    def wait(self) -> None:
-        """Wait until the newest checkpoint is uploaded.
+    def wait(self, seconds: float = STOP_SECONDS) -> str | None:
+        """Wait until the newest checkpoint is uploaded, but not for ever.
 
-        Raises:
-            StorageError: It could not be.
+        Returns:
+            A sentence about where it is instead, if it could not be.
         """
         waiting, self._waiting = self._waiting, []
         for upload in waiting[-1:]:
-            upload.result()
+            try:
+                upload.done.result(seconds)
+            except Exception as error:  # also a time-out: what was saved is on the disk
+                reason = _sentence(error) if isinstance(error, StorageError) else "The store is too slow."
+                return f"{reason} The newest checkpoint is in {self.folder.path} only."
+        return None
 
     def finish(self) -> None:
-        """Upload the bundle and what was measured, then remove the checkpoints.
+        """Upload the bundle and what was measured, then remove the checkpoints, and the local folder.
 
         Raises:
             StorageError: It can't be uploaded; the local folder has it.
         """
         for upload in self._waiting:
             upload.cancel()
-        wait(self._waiting)
+        wait([upload.done for upload in self._waiting])
+        self._waiting = []
         try:
             with _named(self.uri):
                 # a half-replaced bundle would look like one that is damaged
                 self._remove(f"model/{MANIFEST_FILE}")
                 bundle = sorted(self.folder.model.iterdir(), key=lambda path: path.name == MANIFEST_FILE)
-                for path in (self.folder.settings, self.folder.metrics, self.folder.throughput, *bundle):
-                    self._put(path, path.relative_to(self.folder.path).as_posix())
-                for step in self._steps(self._list()):
-                    self._remove_checkpoint(step)
+                names = {path.relative_to(self.folder.path).as_posix(): path for path in bundle}
+                for path in (self.folder.settings, self.folder.metrics, self.folder.throughput):
+                    self._put(path, path.name)
+                for old in self._list() - names.keys():
+                    if old.startswith("model/"):
+                        self._remove(old)
+                for name, path in names.items():
+                    self._put(path, name)
+                self._remove(BEGUN)
+                self._remove_all(lambda _: True)
         except StorageError as error:
             raise StorageError(error.message, f"The model is in {self.folder.model}. {error.hint}") from error
+        shutil.rmtree(self.folder.path, ignore_errors=True)
 
     def close(self) -> None:
-        """Give up what is still waiting."""
+        """Wait a while for what is on its way, then give it up."""
+        self.wait()
         self._given_up.set()
-        self._uploads.shutdown(wait=True, cancel_futures=True)
+        self._uploads.shutdown(wait=False, cancel_futures=True)
         for left in self.folder.path.glob(".uploading-*"):
             shutil.rmtree(left, ignore_errors=True)
 
@@ -190,10 +252,11 @@ class RemoteRun:
                 for folder in sorted(pinned.iterdir()):
                     for file in sorted(folder.iterdir(), key=lambda path: path.name == STATE_FILE):
                         self._put(file, f"checkpoints/{folder.name}/{file.name}")
-                self._there = set(self._steps(self._list()))
-                for step in self._there - kept_steps(sorted(self._there, reverse=True), self._best_of):
-                    self._remove_checkpoint(step)
-                    self._there.discard(step)
+                whole = self._steps(self._list())
+                kept = kept_steps(whole, self._best_of)
+                # also what a killed process uploaded by half
+                self._remove_all(lambda step: step not in kept)
+                self._there = kept & set(whole)
         finally:
             shutil.rmtree(pinned, ignore_errors=True)
 
@@ -206,7 +269,7 @@ class RemoteRun:
 
     def _best_of(self, step: int) -> int:
         content: bytes = self._retried(lambda: self.files.cat_file(f"{self.root}/{self._state(step)}"))
-        return int(json.loads(content)["progress"]["selection"]["best_step"])
+        return best_step(content)
 
     def _fetch_checkpoint(self, step: int, names: set[str]) -> bool:
         """Fetch a checkpoint and its best one; return whether both are whole."""
@@ -219,11 +282,14 @@ class RemoteRun:
             return False
         return best in {0, step} or self._fetch_checkpoint(best, names)
 
-    def _remove_checkpoint(self, step: int) -> None:
-        # without its last file it is none any more
-        self._remove(self._state(step))
-        for name in self._list():
-            if name.startswith(f"checkpoints/{PREFIX}{step:09}/"):
+    def _remove_all(self, which: Callable[[int], bool]) -> None:
+        """Remove the checkpoints of some steps, whole or not.
+
+        First the files without which they are none any more, the newest before the older ones that it counts on.
+        """
+        for name in sorted(sorted(self._list(), reverse=True), key=lambda name: not name.endswith(f"/{STATE_FILE}")):
+            step = PurePosixPath(name).parent.name.removeprefix(PREFIX)
+            if name.startswith(f"checkpoints/{PREFIX}") and step.isdecimal() and which(int(step)):
                 self._remove(name)
 
     def _remove(self, name: str) -> None:
@@ -242,7 +308,9 @@ class RemoteRun:
 
     def _list(self) -> set[str]:
         found: list[str] = self._retried(lambda: self.files.find(self.root))
-        return {PurePosixPath(path).relative_to(self.root).as_posix() for path in found}
+        # the console makes objects that stand for empty folders
+        files = (path for path in found if not path.endswith("/") and path.rstrip("/") != self.root)
+        return {PurePosixPath(path).relative_to(self.root).as_posix() for path in files}
 
     def _get(self, name: str) -> None:
         place = self.folder.path / name
@@ -263,6 +331,13 @@ class RemoteRun:
                 if final or attempt == self.attempts or self._given_up.wait(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)):
                     raise
         raise AssertionError("unreachable")
+
+
+def _local_folder(uri: str, copies: Path) -> RunFolder:
+    with storage_errors(copies):
+        copies.mkdir(parents=True, exist_ok=True)
+        name = "-".join(PurePosixPath(uri.removeprefix(SCHEME)).parts)
+        return RunFolder(Path(tempfile.mkdtemp(prefix=f"{name}-", dir=copies)), uri)
 
 
 def _pin(folder: Path, place: Path) -> None:
@@ -288,11 +363,11 @@ def _named(place: str) -> Iterator[None]:
         raise
     except Exception as error:  # gcsfs lets those of its HTTP and credentials layers through
         kind, text = type(error).__name__, (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if "Credentials" in kind or "Refresh" in kind or "Anonymous caller" in text or "401" in text:
+        if "Credentials" in kind or "Refresh" in kind or "Anonymous caller" in text:
             hint = "Log in: gcloud auth application-default login."
         elif isinstance(error, FileNotFoundError):
             hint = "Check the bucket's name."
-        elif isinstance(error, PermissionError) or "403" in text or "Forbidden" in text:
+        elif isinstance(error, PermissionError) or text.startswith("Forbidden"):
             hint = "The account needs the role Storage Object User on this bucket."
         else:
             hint = "Check the network, then go on with --resume."

@@ -55,7 +55,7 @@ def train(job: TrainingJob) -> Generator[Event]:
     """
     require("train", "Training")
     check_trainable(job.dataset)
-    accelerator = build_accelerator(job.settings.training.device, job.settings.training.precision)
+    accelerator = build_accelerator(job.settings.training.device, job.settings.training.precision, processes=job.processes)
     ranks = Ranks.of(accelerator)
     with ranks.together():
         yield from _events(job, accelerator, ranks)
@@ -72,20 +72,28 @@ def _events(job: TrainingJob, accelerator: Accelerator, ranks: Ranks) -> Iterato
         if resuming and ranks.main:
             stack.enter_context(job.folder.held())
         origins = Origins.of(job)
-        identity = identity_of(job.dataset, job.settings.training, processes=ranks.count, **origins.hashes())
+        arithmetic = {"device": accelerator.device.type, "precision": str(accelerator.mixed_precision)}
+        identity = identity_of(job.dataset, job.settings.training, processes=ranks.count, **arithmetic, **origins.hashes())
         found = None
         if resuming:
             found, notes = _checkpoint(job, identity)
             yield from map(Note, notes)
+        _agree(ranks, found)
         if origins.teachers:
             yield Note(f"first {', '.join(teacher.weights.name for teacher in origins.teachers)} answers the training texts")
         parts = build_parts(job, origins, accelerator)
         if found is not None:
             parts.read_state(found.folder)
+            if ranks.main:
+                job.folder.checkpoints.forget_behind(found.progress.step)
         elif ranks.main:
             if not resuming:
                 stack.enter_context(job.folder.held())
+                # another process may have been faster
+                job.folder.refuse_if_taken(force=job.force)
             job.folder.begin(record_text(job.settings))
+        if job.remote is not None and ranks.main:
+            job.remote.begin(0 if found is None else found.progress.step)
         if parts.cut:
             limit = parts.validation.encoder.max_length
             yield Note(f"{parts.cut:,} training texts are longer than {limit} tokens; their ends are cut")
@@ -114,6 +122,16 @@ def _checkpoint(job: TrainingJob, identity: Mapping[str, Any]) -> tuple[Checkpoi
         return None, [*notes, "no checkpoint is whole: the run begins anew"]
     notes += refuse_changes(checkpoint.identity, identity, allow_harmless=job.allow_changed)
     return checkpoint, notes
+
+
+def _agree(ranks: Ranks, found: Checkpoint | None) -> None:
+    """Refuse to train from different weights: machines without a common folder may know different checkpoints."""
+    steps = ranks.gather(0 if found is None else found.progress.step)
+    if len(set(steps)) > 1:
+        raise TrainingError(
+            f"The processes would go on from different steps: {', '.join(map(str, steps))}.",
+            "Give all machines the same run folder: a shared disk, or gs://….",
+        )
 
 
 @dataclass(frozen=True)
@@ -156,8 +174,8 @@ class _Run:
                 tracker.finish(resumable=stopped)
         yield from self._problems()
         if stopped:
-            if job.remote is not None:
-                job.remote.wait()
+            if job.remote is not None and (missing := job.remote.wait()) is not None:
+                yield Note(missing)
             raise TrainingStopped(f"Stopped after step {progress.step:,} of {parts.total:,}; all is saved.")
         if selection.best is None and job.finish:
             raise TrainingError("The run was not evaluated yet: there are no best weights.", "Go on: --resume without --finish.")

@@ -27,6 +27,8 @@ from emotions_cli.streams.atomic import storage_errors
 from emotions_cli.streams.locking import open_locked
 from emotions_cli.training.checkpoints import Checkpoints
 
+LOCK = ".lock"
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -54,7 +56,7 @@ class RunFolder:
     def newest_unfinished(cls, runs_dir: Path) -> RunFolder | None:
         """Return the run that was saved last among those that are not finished."""
         runs = [cls(path) for path in runs_dir.iterdir()] if runs_dir.is_dir() else []
-        unfinished = [run for run in runs if run.checkpoints.steps() and not run.finished]
+        unfinished = [run for run in runs if run.checkpoints.steps()]
         return max(unfinished, key=lambda run: run.checkpoints.folder.stat().st_mtime, default=None)
 
     @property
@@ -90,7 +92,7 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether the bundle is there, and no other run that would replace it has begun."""
-        return (self.model / MANIFEST_FILE).exists() and not self.checkpoints.steps()
+        return (self.model / MANIFEST_FILE).exists() and not self.checkpoints.folder.exists()
 
     def refuse_if_taken(self, *, force: bool) -> None:
         """Raise when something is in the way of a new run; nothing is written.
@@ -110,7 +112,7 @@ class RunFolder:
             )
         if self.path.exists() and not self.path.is_dir():
             raise TrainingError(f"'{self}' is a file, not a run folder.", "Choose another --output.")
-        if self.path.exists() and any(self.path.iterdir()) and not self.settings.exists():
+        if self.path.exists() and any(path.name != LOCK for path in self.path.iterdir()) and not self.settings.exists():
             raise TrainingError(f"'{self}' is not empty, and no run.", "Choose another --output.")
 
     @contextmanager
@@ -121,7 +123,7 @@ class RunFolder:
             TrainingError: One does already.
             StorageError: The folder can't be written.
         """
-        lock = self.path / ".lock"
+        lock = self.path / LOCK
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         try:
@@ -144,7 +146,7 @@ class RunFolder:
         Raises:
             StorageError: The folder can't be written.
         """
-        self.checkpoints.clear()
+        self.checkpoints.begin()
         with storage_errors(self.path):
             self.settings.write_text(settings_text, encoding="utf-8")
 

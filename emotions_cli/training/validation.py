@@ -80,7 +80,7 @@ def logits_of(
         encoder: Pads the texts.
         tokens: The texts.
         ranks: The processes that share the work; all get all answers, those of one process alone.
-        stop: Asked after every batch, whether to end here.
+        stop: Asked before every batch, whether to end here.
 
     Raises:
         LossNotFinite: Its weights have exploded.

@@ -90,7 +90,11 @@ def running_store() -> Iterator[Store]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    door = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Clients that were killed are part of the tests."""
+
+    door = Quiet(("127.0.0.1", 0), Door)
     door.daemon_threads = True
     store = Store(f"http://127.0.0.1:{door.server_address[1]}")
     thread = threading.Thread(target=door.serve_forever, daemon=True)

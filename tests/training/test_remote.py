@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec.config
@@ -19,7 +21,7 @@ from store import BUCKET, DROP, FORBID, HALF, OK, REFUSE, Store, running_store
 from emotions_cli.errors import StorageError, TrainingError, TrainingStopped
 from emotions_cli.models.bundle import Bundle
 from emotions_cli.training import Finished, Note, Resume, Resumed, Step, train
-from emotions_cli.training.remote import RemoteRun, local_copy_of
+from emotions_cli.training.remote import BEGUN, RemoteRun, uri_of
 
 URI = f"gs://{BUCKET}/runs/a"
 
@@ -42,20 +44,20 @@ def store(emulator: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     emulator.requests.clear()
     yield emulator
     emulator.calm()
-    remote = RemoteRun.open(URI, Path("nowhere"))
+    remote = RemoteRun.open(URI, Path("copies"))
     for name in remote._list():
         remote.files.rm_file(f"{remote.root}/{name}")
 
 
 def _machine(tmp_path: Path, name: str, *, resume: bool = True) -> RemoteRun:
     """Start on a machine whose disk knows nothing of the run."""
-    remote = RemoteRun.open(URI, tmp_path / name / "run")
+    remote = RemoteRun.open(URI, tmp_path / name)
     remote.fetch(resume=resume)
     return remote
 
 
 def _names() -> set[str]:
-    return RemoteRun.open(URI, Path("nowhere"))._list()
+    return RemoteRun.open(URI, Path("copies"))._list()
 
 
 def test_a_finished_run_lies_on_the_store_whole(
@@ -125,7 +127,9 @@ def test_a_store_that_is_gone_stops_no_training_and_loses_no_model(
     store: Store, dropping_base: Path, easy_data: Path, whole: Path, tmp_path: Path
 ) -> None:
     remote = _machine(tmp_path, "one")
-    store.plan = lambda method, _: FORBID if method in {"POST", "PUT"} else OK
+    # a place that can't be written to at the beginning is an error; this one goes later
+    writes = itertools.count(1)
+    store.plan = lambda method, _: FORBID if method in {"POST", "PUT"} and next(writes) > 2 else OK
     never = After(99)
     with pytest.raises(StorageError, match=URI) as caught:
         never.follow(job_of(dropping_base, easy_data, remote.folder.path, remote=remote, checkpoint_steps=1))
@@ -136,6 +140,42 @@ def test_a_store_that_is_gone_stops_no_training_and_loses_no_model(
     assert [event.number for event in seen if isinstance(event, Step)] == list(range(1, 13))
     assert not any(name.endswith("checkpoint.json") for name in _names())
     Bundle.open(remote.folder.model)
+
+
+def test_a_forced_run_forgets_the_one_before(
+    store: Store, dropping_base: Path, easy_data: Path, course: Path, tmp_path: Path
+) -> None:
+    first = _machine(tmp_path, "one")
+    with pytest.raises(TrainingStopped):
+        After(9).follow(job_of(dropping_base, easy_data, first.folder.path, remote=first, seed=8, checkpoint_steps=1))
+    second = _machine(tmp_path, "two", resume=False)
+    forced = replace(job_of(dropping_base, easy_data, second.folder.path, remote=second, checkpoint_steps=1), force=True)
+    with pytest.raises(TrainingStopped):
+        After(2).follow(forced, uploads=True)
+    assert second._steps(_names()) == [2, 1]
+    third = _machine(tmp_path, "three")
+    trained_by(job_of(dropping_base, easy_data, third.folder.path, remote=third, resume=Resume.YES))
+    assert_same_end(third.folder.path, course)
+
+
+def test_a_forced_run_that_was_killed_at_once_is_not_finished(store: Store, tmp_path: Path) -> None:
+    remote = RemoteRun.open(URI, tmp_path / "one")
+    for name in ("settings.toml", "model/emotions.json", BEGUN, "checkpoints/step-000000003/model.safetensors"):
+        remote.files.pipe_file(f"{remote.root}/{name}", b"{}")
+    again = _machine(tmp_path, "two")
+    assert not again.folder.finished
+    again.folder.settings.write_bytes(b"")
+    again.begin(0)
+    assert _names() == {"settings.toml", "model/emotions.json", BEGUN}
+
+
+def test_places_on_the_store(tmp_path: Path) -> None:
+    (tmp_path / "gcs" / "bucket").mkdir(parents=True)
+    assert uri_of("gs://bucket/runs/a") == "gs://bucket/runs/a"
+    assert uri_of(f"{tmp_path}/gcs/bucket/runs/a", tmp_path / "gcs") == "gs://bucket/runs/a"
+    assert uri_of(f"{tmp_path}/gcs/other/runs/a", tmp_path / "gcs") is None
+    assert uri_of(f"{tmp_path}/gcs/bucket", tmp_path / "gcs") is None
+    assert uri_of("runs/a") is None
 
 
 def test_a_checkpoint_that_was_damaged_on_the_store_is_left_out(
@@ -155,8 +195,10 @@ def test_a_checkpoint_that_was_damaged_on_the_store_is_left_out(
 def test_machines_that_die_while_they_upload(
     store: Store, dropping_base: Path, easy_data: Path, whole: Path, tmp_path: Path
 ) -> None:
-    places = [["_put", "call", 2], ["_put", "call", 6], ["_put", "return", 7], ["_put", "call", 9], ["_remove", "call", 1]]
-    places += [["write_manifest", "return", 1], ["finish", "call", 1]]
+    put = "RemoteRun._put"
+    places: list[list[object]] = [[put, "call", 3], [put, "call", 7], [put, "return", 8]]
+    places += [["RemoteRun._remove", "call", 2], ["RemoteRun.finish", "call", 1]]
+    places += [["RemoteRun._remove_all", "call", 2]]
     plan = {
         "run": str(tmp_path / "machines"),
         "uri": URI,
@@ -172,7 +214,7 @@ def test_machines_that_die_while_they_upload(
     outcome = json.loads(result.stdout)
     assert outcome["killed"] == places
     assert outcome["finished"]
-    fetched = RemoteRun.open(URI, tmp_path / "fetched")
+    fetched = RemoteRun.open(URI, tmp_path / "copies")
     for name in fetched._list():
         fetched.files.get_file(f"{fetched.root}/{name}", str(tmp_path / "fetched" / name))
     assert_equal_runs(tmp_path / "fetched", whole)
@@ -209,8 +251,6 @@ def test_what_goes_wrong_is_named(store: Store, tmp_path: Path) -> None:
     for uri in ("gs://", "gs://bucket", "gs://bucket/"):
         with pytest.raises(TrainingError, match="names no folder in a bucket"):
             RemoteRun.open(uri, tmp_path / "run")
-    assert local_copy_of("gs://b/runs/a", Path("runs")) == Path("runs/.remote/b-runs-a")
-    assert local_copy_of("gs://b/runs/a", Path("runs"), 2) == Path("runs/.remote/b-runs-a-2")
 
 
 def test_the_command_trains_on_the_store_and_says_that_it_did(
@@ -235,4 +275,5 @@ def test_the_command_trains_on_the_store_and_says_that_it_did(
         assert result.returncode == 0, result.stderr
         assert said in result.stderr
         assert "Traceback" not in result.stderr
-    Bundle.open(tmp_path / "elsewhere" / "runs" / ".remote" / f"{BUCKET}-runs-a" / "model", verify=False)
+    # all of it is on the store
+    assert not any((tmp_path / "elsewhere" / "runs" / ".remote").glob("*/model/*.safetensors"))

@@ -25,23 +25,24 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(
     dropping_base: Path, easy_data: Path, whole: Path, tmp_path: Path
 ) -> None:
     dice = random.Random(17)
-    places = [
-        ["made", "call", 1],
+    made, saved = "Progress.made", "Parts.write_state"
+    places: list[list[object]] = [
+        [made, "call", 1],
         ["logits_of", "call", 1],
-        ["write_state", "return", 1],
-        ["made", "return", dice.randint(1, 5)],
+        [saved, "return", 1],
+        [made, "return", dice.randint(1, 5)],
         ["probabilities", "call", 1],
-        ["save_accelerator_state", "call", 1],
-        ["judged", "return", 1],
+        ["Parts._write_accelerator_state", "call", 1],
+        ["Progress.judged", "return", 1],
         ["_digest", "call", 2],
-        ["made", "return", dice.randint(1, 3)],
-        ["_remove_old", "call", 1],
+        [made, "return", dice.randint(1, 3)],
+        ["Checkpoints._remove_old", "call", 1],
         ["save_weights", "call", 1],
-        ["rmtree", "call", 1],
-        ["log", "return", dice.randint(2, 4)],
+        ["Checkpoints._remove", "call", 1],
+        ["JsonlTracker.log", "return", dice.randint(2, 3)],
         ["write_model_files", "return", 1],
         ["write_manifest", "return", 1],
-        ["clear", "call", 1],
+        ["Checkpoints.clear", "call", 1],
     ]
     plan = {
         "run": str(tmp_path / "run"),
