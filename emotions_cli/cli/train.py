@@ -168,6 +168,9 @@ def train_command(
         str | None, _recipe("--metric", "Chooses the best: macro_f1, accuracy, weighted_f1, micro_f1, nll.")
     ] = None,
     patience: Annotated[int | None, _recipe("--patience", "Evaluations without gain before stopping; 0: never.")] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Write where the time of a step goes: a trace and a table.", rich_help_panel=_RUN)
+    ] = False,
     wandb: Annotated[
         Wandb | None,
         typer.Option("--wandb", metavar="[offline]", help="Track in Weights & Biases.", rich_help_panel=_RUN, show_default=False),
@@ -233,7 +236,7 @@ def train_command(
             if folder is not None and resume is not Resuming.NO and folder.settings.exists():
                 resolved = resolve_settings(settings, assignments, folder.settings, **options)
             job = _training_job(resolved, folder, force=force, resume=resume, allow_changed=allow_changed, finish=finish)
-            job = replace(job, remote=remote, processes=processes_of(os.environ))
+            job = replace(job, remote=remote, processes=processes_of(os.environ), profile=profile)
             earlier = None if from_run is None else _recorded(from_run)
             if not rank:
                 say([*job.dataset.notes, *(earlier.doubts(job) if earlier else ())])

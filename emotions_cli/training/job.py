@@ -40,6 +40,7 @@ class TrainingJob:
         allow_changed: Go on also where settings that change nothing in what is learnt are others.
         processes: How many train together, on all machines.
         remote: Where the folder is a copy of one on a store: keeps that one up to date.
+        profile: Follow some steps with a profiler, and write where their time goes.
         finish: Go on, but take no further step: the best weights so far become the model.
         stop: Asked after every step and between the batches of an evaluation; when it says yes, the run is saved and ends.
     """
@@ -51,6 +52,7 @@ class TrainingJob:
     force: bool = False
     resume: Resume = Resume.NO
     allow_changed: bool = False
+    profile: bool = False
     processes: int = 1
     remote: RemoteRun | None = None
     finish: bool = False

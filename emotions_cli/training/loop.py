@@ -17,6 +17,7 @@ from emotions_cli.errors import LossNotFinite
 from emotions_cli.training.batches import TrainingBatches
 from emotions_cli.training.events import Step
 from emotions_cli.training.loss import LossFunction
+from emotions_cli.training.profile import section_name
 from emotions_cli.training.ranks import Ranks
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ def train_steps(
     Raises:
         LossNotFinite: The loss or a gradient became NaN or infinite; the weights are those before that step.
     """
+    from torch.profiler import record_function
+
+    def section(name: str) -> record_function:
+        return record_function(section_name(name))
+
     last = steps_per_epoch(len(batches), accumulation_steps)
     ranks = Ranks.of(accelerator)
     number = done
@@ -67,7 +73,8 @@ def train_steps(
         stream = batches.epoch(epoch, skip=made * accumulation_steps)
         for step in range(made + 1, last + 1):
             started = time.perf_counter()
-            group = list(itertools.islice(stream, accumulation_steps))
+            with section("batch"):
+                group = list(itertools.islice(stream, accumulation_steps))
             texts = sum(batch.texts for batch in group)
             number += 1
             loss = 0.0
@@ -76,23 +83,27 @@ def train_steps(
                 inputs = {name: tensor.to(accelerator.device) for name, tensor in batch.inputs.items()}
                 # gradients meet once a step
                 with nullcontext() if batch is group[-1] else accelerator.no_sync(model):
-                    logits = model(**inputs).logits
-                    batch_loss = loss_function(logits, batch.targets.to(accelerator.device)) / texts
+                    with section("forward"):
+                        logits = model(**inputs).logits
+                        batch_loss = loss_function(logits, batch.targets.to(accelerator.device)) / texts
                     if batch.empty:
                         batch_loss = batch_loss * 0.0
-                    # the processes' gradients are averaged, and it is their sum that counts
-                    accelerator.backward(batch_loss * ranks.count)
+                    with section("backward"):
+                        # the processes' gradients are averaged, and it is their sum that counts
+                        accelerator.backward(batch_loss * ranks.count)
                 loss += batch_loss.item()
             (loss,) = ranks.sums([loss])
             if not math.isfinite(loss):
                 raise LossNotFinite(f"The loss became {loss} at step {number}.")
-            norm = float(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm))
+            with section("clip"):
+                norm = float(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm))
             # fp16's scaler meets such gradients now and then, and leaves the step out by itself
             if not math.isfinite(norm) and accelerator.scaler is None:
                 raise LossNotFinite(f"The gradients became {norm} at step {number}.")
             learning_rate = schedule.get_last_lr()[0]
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
+            with section("optimizer"):
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
             seconds = time.perf_counter() - started
             yield Step(number, epoch, step == last, loss, norm, learning_rate, texts, seconds)

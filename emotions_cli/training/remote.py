@@ -222,8 +222,9 @@ class RemoteRun:
                 self._remove(f"model/{MANIFEST_FILE}")
                 bundle = sorted(self.folder.model.iterdir(), key=lambda path: path.name == MANIFEST_FILE)
                 names = {path.relative_to(self.folder.path).as_posix(): path for path in bundle}
-                for path in (self.folder.settings, self.folder.metrics, self.folder.throughput):
-                    self._put(path, path.name)
+                profile = self.folder.path.glob("profile/*")
+                for path in (self.folder.settings, self.folder.metrics, self.folder.throughput, *profile):
+                    self._put(path, path.relative_to(self.folder.path).as_posix())
                 for old in self._list() - names.keys():
                     if old.startswith("model/"):
                         self._remove(old)

@@ -28,6 +28,7 @@ from emotions_cli.training.export import add_fast_file, make_probes, write_model
 from emotions_cli.training.identity import identity_of, refuse_changes
 from emotions_cli.training.job import Resume, TrainingJob, check_trainable
 from emotions_cli.training.parts import Origins, Parts, build_parts
+from emotions_cli.training.profile import StepProfiler
 from emotions_cli.training.progress import Progress
 from emotions_cli.training.ranks import Ranks
 from emotions_cli.training.selection import Selection
@@ -154,6 +155,7 @@ class _Run:
         selection = progress.selection
         # allowed to change from one process to the next
         selection.patience = training.patience
+        profiler = StepProfiler(job.folder.path / "profile") if job.profile and self.ranks.main else None
         failure: TrainingError | None = None
         stopped = False
         if self.ranks.main:
@@ -164,6 +166,8 @@ class _Run:
                     if self.ranks.main:
                         tracker.log(event_step(event), *_measured(event))
                     yield event
+                    if profiler is not None and isinstance(event, Step) and (found := profiler.after_step()) is not None:
+                        yield Note(found)
                     yield from self._problems()
         except TrainingStopped:
             stopped = True
