@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -136,6 +137,11 @@ def run_training(dataset: Dataset, base: Path, folder: Path, **settings: object)
     finished = events[-1]
     assert isinstance(finished, Finished)
     return finished
+
+
+def untraced() -> dict[str, str]:
+    """The environment without coverage, whose records a killed process does not write, but whose time it takes."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 def read_until(process: subprocess.Popen[str], words: str) -> None:

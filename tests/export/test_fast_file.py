@@ -161,7 +161,7 @@ def test_an_old_cpu_can_not_check_it(trained: Path, tmp_path: Path, old_cpu: Non
 def _events(easy_data: Path, base: Path, **settings: object) -> list[Event]:
     run = RunFolder(Path("run"))
     chosen = tiny_settings(base, epochs=1, **settings)
-    return list(train(TrainingJob(load_split(easy_data), chosen, run, JsonlTracker(run.metrics))))
+    return list(train(TrainingJob(load_split(easy_data), chosen, run, JsonlTracker(run.metrics, run.throughput))))
 
 
 @needs_int8

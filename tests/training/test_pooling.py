@@ -39,7 +39,7 @@ def averaged(tiny_base: Path, easy_data: Path, tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp("pooling") / "run"
     finished = run_training(load_split(easy_data), tiny_base, folder, pooling="mean")
     assert finished.judgement.overall["accuracy"] == 1.0
-    return finished.model
+    return Path(finished.model)
 
 
 def test_its_inference_files_answer_as_it_does(averaged: Path) -> None:

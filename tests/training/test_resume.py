@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import write_easy
+from conftest import untraced, write_easy
 from resuming import RECIPE, After, assert_equal_runs, assert_same_end, job_of, trained_by
 
 from emotions_cli.errors import ModelError, StorageError, TrainingError, TrainingStopped
@@ -53,7 +53,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(
         "places": places,
     }
     command = [sys.executable, str(Path(__file__).with_name("killing.py")), json.dumps(plan)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=untraced())
     assert result.returncode == 0, result.stderr
     outcome = json.loads(result.stdout)
     assert outcome["killed"] == places

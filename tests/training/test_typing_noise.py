@@ -70,6 +70,6 @@ def test_training_with_them_is_repeatable_and_differs_from_training_without(
         run_training(data, tiny_base, tmp_path / str(i), typing_errors=share, **options)
         for i, share in enumerate((0.8, 0.8, 0.0))
     ]
-    weights = [(run.model / "model.safetensors").read_bytes() for run in runs]
+    weights = [Path(run.model, "model.safetensors").read_bytes() for run in runs]
     assert weights[0] == weights[1]
     assert weights[0] != weights[2]
