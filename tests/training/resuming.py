@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from conftest import load_split, tiny_settings
+from conftest import load_split, tiny_settings, untraced
 
 from emotions_cli.settings import Settings
 from emotions_cli.tracking import JsonlTracker
@@ -76,6 +78,15 @@ def trained_by(job: TrainingJob) -> list[Event]:
             if isinstance(event, Finishing):
                 break
     return events
+
+
+def assert_killed_at(places: list[list[object]], run: Path, base: Path, data: Path, **more: object) -> None:
+    """Train a run in processes that kill themselves, each at its place, and in a last one that does not."""
+    plan = {"run": str(run), "base": str(base), "data": str(data), "training": RECIPE, "checkpoints": {"steps": 1}, **more}
+    command = [sys.executable, str(Path(__file__).with_name("killing.py")), json.dumps({**plan, "places": places})]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=untraced())
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"killed": places, "finished": True}
 
 
 def assert_same_end(run: Path, other: Path) -> None:

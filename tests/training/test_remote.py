@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import fsspec.config
 import pytest
-from conftest import read_until, untraced
-from resuming import RECIPE, After, assert_equal_runs, assert_same_end, job_of, trained_by
+from conftest import read_until
+from resuming import After, assert_equal_runs, assert_killed_at, assert_same_end, job_of, trained_by
 from store import BUCKET, DROP, FORBID, HALF, OK, REFUSE, Store, running_store
 
 from emotions_cli.errors import StorageError, TrainingError, TrainingStopped
@@ -198,21 +197,7 @@ def test_machines_that_die_while_they_upload(
     put = "RemoteRun._put"
     places: list[list[object]] = [[put, "call", 7], [put, "return", 8]]
     places += [["RemoteRun.finish", "call", 1], ["RemoteRun._remove_all", "call", 2]]
-    plan = {
-        "run": str(tmp_path / "machines"),
-        "uri": URI,
-        "base": str(dropping_base),
-        "data": str(easy_data),
-        "training": RECIPE,
-        "checkpoints": {"steps": 1},
-        "places": places,
-    }
-    command = [sys.executable, str(Path(__file__).with_name("killing.py")), json.dumps(plan)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=untraced())
-    assert result.returncode == 0, result.stderr
-    outcome = json.loads(result.stdout)
-    assert outcome["killed"] == places
-    assert outcome["finished"]
+    assert_killed_at(places, tmp_path / "machines", dropping_base, easy_data, uri=URI)
     fetched = RemoteRun.open(URI, tmp_path / "copies")
     for name in fetched._list():
         fetched.files.get_file(f"{fetched.root}/{name}", str(tmp_path / "fetched" / name))

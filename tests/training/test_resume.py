@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import untraced, write_easy
-from resuming import RECIPE, After, assert_equal_runs, assert_same_end, job_of, trained_by
+from conftest import write_easy
+from resuming import After, assert_equal_runs, assert_killed_at, assert_same_end, job_of, trained_by
 
 from emotions_cli.errors import ModelError, StorageError, TrainingError, TrainingStopped
 from emotions_cli.models.bundle import Bundle
@@ -44,20 +42,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(
         ["write_manifest", "return", 1],
         ["Checkpoints.clear", "call", 1],
     ]
-    plan = {
-        "run": str(tmp_path / "run"),
-        "base": str(dropping_base),
-        "data": str(easy_data),
-        "training": RECIPE,
-        "checkpoints": {"steps": 1},
-        "places": places,
-    }
-    command = [sys.executable, str(Path(__file__).with_name("killing.py")), json.dumps(plan)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=untraced())
-    assert result.returncode == 0, result.stderr
-    outcome = json.loads(result.stdout)
-    assert outcome["killed"] == places
-    assert outcome["finished"]
+    assert_killed_at(places, tmp_path / "run", dropping_base, easy_data)
     assert_equal_runs(tmp_path / "run", whole)
 
 
