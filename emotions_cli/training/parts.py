@@ -30,6 +30,7 @@ from emotions_cli.training.build import (
     seed_everything,
     start_from_priors,
 )
+from emotions_cli.training.dropout import use_byte_dropout
 from emotions_cli.training.emoji import add_emoji, unknown_emoji
 from emotions_cli.training.events import Step
 from emotions_cli.training.job import TrainingJob
@@ -188,6 +189,8 @@ def build_parts(job: TrainingJob, origins: Origins, accelerator: Accelerator) ->
     examples, held_out = dataset.split(TRAIN), dataset.split(VALIDATION)
     if settings.emoji:
         add_emoji(model, tokenizer, unknown_emoji(tokenizer, examples.texts))
+    if accelerator.device.type == "cpu":
+        use_byte_dropout(model)
     encoder = build_encoder(tokenizer, settings.max_length)
     if dataset.task is Task.MULTI_LABEL:
         start_from_priors(model, examples.targets)
