@@ -27,7 +27,7 @@ from emotions_cli.cli._options import (
 )
 from emotions_cli.cli._output import label_table, plain_table, report, say, stderr_console, stdout_console
 from emotions_cli.cli._processes import Cluster, end_with_parent, processes_of, rank_of, run_processes
-from emotions_cli.cli._settings import data_request, resolve_settings
+from emotions_cli.cli._settings import cache_folder, data_request, resolve_settings
 from emotions_cli.cli._stopping import Stop, stopped_by
 from emotions_cli.errors import EXIT_OK, EmotionsError, TrainingError, TrainingStopped, UsageError
 
@@ -364,6 +364,7 @@ def _training_job(
         resume=Resume(resume),
         allow_changed=allow_changed,
         finish=finish,
+        cache=cache_folder(settings),
     )
 
 
