@@ -227,9 +227,10 @@ def train_command(
         command = [sys.executable, "-m", "emotions_cli", *sys.argv[1:]]
         raise typer.Exit(run_processes(command, processes or 1, cluster or Cluster.here()))
     console = stderr_console(quiet=bool(rank))
-    with stopped_by(signal.SIGINT, signal.SIGTERM, at_once=True) as stop:
+    waiting = "" if rank else "saving; another Ctrl-C leaves at once, with the last checkpoint"
+    with stopped_by(signal.SIGINT, signal.SIGTERM, at_once=True, patience=waiting) as stop:
         try:
-            folder, remote = _run_folder(resolved.settings.training.runs_dir, output, resume)
+            folder, remote = _run_folder(resolved.settings.training.runs_dir, output, resume, console)
             if folder is not None and resume is Resuming.NO and not rank:
                 # before the data is loaded, which may take long
                 folder.refuse_if_taken(force=force)
@@ -296,8 +297,9 @@ def _train(job: TrainingJob, stop: Stop, console: Console) -> Finished | None:
         # a job that was started again after its end
         manifest = Bundle.open(job.folder.model, verify=False).manifest
         now = identity_of(job.dataset, job.settings.training)
-        say(refuse_changes(recorded_identity(manifest), now, allow_harmless=job.allow_changed))
-        say([f"the run is finished already: {job.folder.model_place}"])
+        notes = refuse_changes(recorded_identity(manifest), now, allow_harmless=job.allow_changed)
+        for note in [*notes, f"the run is finished already: {job.folder.model_place}"]:
+            console.print(f"note: {note}", markup=False, soft_wrap=True)
         return None
     finished = show_training(job, console, stop)
     if finished is not None:
@@ -305,7 +307,9 @@ def _train(job: TrainingJob, stop: Stop, console: Console) -> Finished | None:
     return finished
 
 
-def _run_folder(runs_dir: Path, output: str | None, resume: Resuming) -> tuple[RunFolder | None, RemoteRun | None]:
+def _run_folder(
+    runs_dir: Path, output: str | None, resume: Resuming, console: Console
+) -> tuple[RunFolder | None, RemoteRun | None]:
     """Return the folder that was named, or that of the run to go on with; ``None`` when a name is to be made up.
 
     Of a folder on a store it is the local copy, and what keeps the two alike comes with it.
@@ -326,7 +330,7 @@ def _run_folder(runs_dir: Path, output: str | None, resume: Resuming) -> tuple[R
     newest = RunFolder.newest_unfinished(runs_dir)
     if newest is None:
         raise TrainingError(f"There is no unfinished run in '{runs_dir}'.", "Name a run's folder with --output.")
-    say([f"going on with {newest}"])
+    console.print(f"note: going on with {newest}", markup=False, soft_wrap=True)
     return newest, None
 
 
