@@ -21,7 +21,6 @@ from rich.table import Table
 
 from emotions_cli.data import DataRequest, Dataset, load_dataset
 from emotions_cli.data.dataset import TRAIN, VALIDATION, Examples
-from emotions_cli.encoding import TokenTable
 from emotions_cli.settings import TrainingSettings
 from emotions_cli.training.base_models import find_base_model
 from emotions_cli.training.batches import TrainingBatches
@@ -62,9 +61,7 @@ def accuracy_of(base_name: str, dataset: Dataset, train: Examples, judged: Examp
         find_base_model(base_name), dataset.labels, dataset.task, settings.max_length, settings.pooling
     )
     encoder = build_encoder(tokenizer, settings.max_length)
-    batches = TrainingBatches(
-        TokenTable.of(encoder.encoded(train.texts)), train.targets, encoder, batch_size=BATCH_SIZE, seed=seed
-    )
+    batches = TrainingBatches(encoder.table(train.texts), train.targets, encoder, batch_size=BATCH_SIZE, seed=seed)
     model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))
     for _ in train_steps(
         accelerator,
@@ -78,7 +75,7 @@ def accuracy_of(base_name: str, dataset: Dataset, train: Examples, judged: Examp
         max_grad_norm=settings.max_grad_norm,
     ):
         pass
-    held_out = Validation(TokenTable.of(encoder.encoded(judged.texts)), judged.targets, dataset.labels, dataset.task, encoder)
+    held_out = Validation(encoder.table(judged.texts), judged.targets, dataset.labels, dataset.task, encoder)
     return held_out.judge(model).overall["accuracy"]
 
 

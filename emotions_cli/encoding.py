@@ -27,6 +27,8 @@ CONFIG_FILE = "config.json"
 ENCODED_AT_ONCE = 10_000
 
 IntArray = NDArray[np.int64]
+# 16 or 32 bits
+IdArray = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class TokenTable(Sequence[TokenIds]):
 
     def __init__(
         self,
-        ids: NDArray[np.uint32],
+        ids: IdArray,
         ends: NDArray[np.int64],
         cut: NDArray[np.int32],
         release: Callable[[], None] = lambda: None,
@@ -60,14 +62,19 @@ class TokenTable(Sequence[TokenIds]):
         self.ids, self.ends, self.cut, self.release = ids, ends, cut, release
 
     @classmethod
-    def of(cls, tokens: Iterable[TokenIds]) -> TokenTable:
-        """Put texts together."""
-        ids, lengths, cut = array("I"), array("i"), array("i")
+    def of(cls, tokens: Iterable[TokenIds], *, vocabulary: int = 2**32) -> TokenTable:
+        """Put texts together; a vocabulary of at most 65,536 tokens takes half the memory."""
+        small = vocabulary <= 2**16
+        ids, lengths, cut = array("H" if small else "I"), array("i"), array("i")
         for text in tokens:
             ids.extend(text.ids)
             lengths.append(len(text))
             cut.append(text.cut)
-        return cls(np.array(ids, dtype=np.uint32), np.cumsum(lengths, dtype=np.int64), np.array(cut, dtype=np.int32))
+        return cls(
+            np.array(ids, dtype=np.uint16 if small else np.uint32),
+            np.cumsum(lengths, dtype=np.int64),
+            np.array(cut, dtype=np.int32),
+        )
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -141,6 +148,14 @@ class Encoder:
             for encoding in self._tokenizer.encode_batch([_valid(text) for text in texts[start : start + ENCODED_AT_ONCE]]):
                 cut = sum(len(part.ids) - sum(part.special_tokens_mask) for part in encoding.overflowing)
                 yield TokenIds(tuple(encoding.ids), cut)
+
+    def table(self, texts: Sequence[str]) -> TokenTable:
+        """Tokenise texts, as :meth:`encode` does, into a table."""
+        return self.table_of(self.encoded(texts))
+
+    def table_of(self, tokens: Iterable[TokenIds]) -> TokenTable:
+        """Put tokens of this tokenizer into a table."""
+        return TokenTable.of(tokens, vocabulary=self._tokenizer.get_vocab_size())
 
     def encode_windows(self, texts: Sequence[str]) -> list[list[TokenIds]]:
         """Tokenise texts, in order; a long one into pieces of the longest input, a quarter of each shared with the next."""

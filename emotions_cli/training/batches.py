@@ -93,12 +93,11 @@ class TrainingBatches:
         import torch
 
         tokens = self._tokens if self._varied is None else self._varied(epoch)
-        for number, indices in enumerate(self.indices(epoch, tokens)[skip:]):
-            if number % WINDOW_BATCHES == 0:
-                tokens.release()
+        for indices in self.indices(epoch, tokens)[skip:]:
             own = indices[self._rank :: self._ranks]
             shown = own if len(own) else indices[:1]
             padded = self._encoder.pad([tokens[i] for i in shown])
+            tokens.release()
             inputs = {name: torch.from_numpy(array) for name, array in padded.items()}
             yield Batch(inputs, torch.from_numpy(self._targets[shown].astype(np.float32)), len(indices), empty=not len(own))
 

@@ -243,4 +243,4 @@ def _varied(texts: Sequence[str], encoder: Encoder, settings: TrainingSettings, 
             ended = with_other_endings(texts[start : start + ENCODED_AT_ONCE], settings.other_endings, rng)
             yield from encoder.encoded(with_typing_errors(ended, settings.typing_errors, rng))
 
-    return TokenTable.of(tokens())
+    return encoder.table_of(tokens())

@@ -33,7 +33,7 @@ def tokens_of(texts: Sequence[str], encoder: Encoder, name: str, cache: Path | N
         StorageError: The cache can't be written.
     """
     if cache is None or len(texts) < CACHED_TEXTS:
-        return TokenTable.of(encoder.encoded(texts))
+        return encoder.table(texts)
     key = hashlib.sha256(f"{name}\0{len(texts)}\0{encoder.description}".encode()).hexdigest()
     folder = cache / "tokens" / key
     with storage_errors(folder):
@@ -44,7 +44,7 @@ def tokens_of(texts: Sequence[str], encoder: Encoder, name: str, cache: Path | N
             _write(texts, encoder, folder)
     ids = MappedFile(folder / IDS)
     ends, cut = np.load(folder / ENDS), np.load(folder / CUT)
-    return TokenTable(np.frombuffer(ids.buffer, dtype=np.uint32), ends, cut, ids.release)
+    return TokenTable(np.frombuffer(ids.buffer, dtype=encoder.table([]).ids.dtype), ends, cut, ids.release)
 
 
 def _write(texts: Sequence[str], encoder: Encoder, folder: Path) -> None:
@@ -52,7 +52,7 @@ def _write(texts: Sequence[str], encoder: Encoder, folder: Path) -> None:
     with whole_directory(folder) as part:
         with (part / IDS).open("wb") as file:
             for start in range(0, len(texts), ENCODED_AT_ONCE):
-                table = TokenTable.of(encoder.encoded(texts[start : start + ENCODED_AT_ONCE]))
+                table = encoder.table(texts[start : start + ENCODED_AT_ONCE])
                 file.write(table.ids.tobytes())
                 lengths.extend(table.lengths.tolist())
                 cut.extend(table.cut.tolist())

@@ -32,6 +32,7 @@ def test_tokens_from_the_disk_are_those_in_memory(tiny_base: Path, tmp_path: Pat
         assert (table.lengths == memory.lengths).all()
         assert (table.cut == memory.cut).all()
         assert (table.ids == memory.ids).all()
+        assert table.ids.dtype == "uint16"
     assert made[-1] == encoder.encode(TEXTS[-1:])[0]
     assert (memory.cut > 0).any()
     (folder,) = (path for path in (tmp_path / "tokens").iterdir() if path.is_dir())
@@ -58,6 +59,7 @@ def test_a_table_is_a_sequence(tiny_base: Path) -> None:
     assert list(table) == tokens
     assert table[-1] == tokens[-1]
     assert table[1:] == tokens[1:]
+    assert TokenTable.of(tokens, vocabulary=2**16 + 1).ids.dtype == "uint32"
     assert table.lengths.tolist() == [len(text) for text in tokens]
     with pytest.raises(IndexError):
         table[3]
