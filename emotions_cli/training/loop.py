@@ -96,7 +96,7 @@ def train_steps(
             if not math.isfinite(loss):
                 raise LossNotFinite(f"The loss became {loss} at step {number}.")
             with section("clip"):
-                norm = float(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm))
+                norm = clip_gradients(accelerator, model, optimizer, max_grad_norm)
             # fp16's scaler meets such gradients now and then, and leaves the step out by itself
             if not math.isfinite(norm) and accelerator.scaler is None:
                 raise LossNotFinite(f"The gradients became {norm} at step {number}.")
@@ -107,3 +107,19 @@ def train_steps(
                 optimizer.zero_grad()
             seconds = time.perf_counter() - started
             yield Step(number, epoch, step == last, loss, norm, learning_rate, texts, seconds)
+
+
+def clip_gradients(accelerator: Accelerator, model: Any, optimizer: Any, most: float) -> float:
+    """Have the gradients scaled down by the next step where their norm is larger than ``most``, and return the norm.
+
+    PyTorch's own function goes over all gradients once more, a tenth of a step on a CPU; the fused optimiser divides by a scale
+    while it reads them.
+    """
+    import torch
+
+    if accelerator.device.type != "cpu":
+        return float(accelerator.clip_grad_norm_(model.parameters(), most))
+    norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+    # as torch.nn.utils.clip_grad_norm_ has it
+    optimizer.optimizer.grad_scale = ((norm + 1e-6) / most).clamp(min=1.0)
+    return float(norm)

@@ -24,7 +24,7 @@ from emotions_cli.training.build import (
     seed_everything,
 )
 from emotions_cli.training.events import Step
-from emotions_cli.training.loop import steps_per_epoch, train_steps
+from emotions_cli.training.loop import clip_gradients, steps_per_epoch, train_steps
 from emotions_cli.training.loss import LossFunction, make_loss
 
 LABELS = LabelSet(("joy", "anger", "fear"))
@@ -72,6 +72,25 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(tiny_base: Path, e
         if name.endswith("key.bias"):
             continue
         torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("most", [0.05, 1e9])
+def test_gradients_are_clipped_as_pytorch_clips_them(most: float) -> None:
+    accelerator = build_accelerator("cpu", "fp32")
+    layer = torch.nn.Linear(5, 4)
+    model, optimizer = accelerator.prepare(layer, build_optimizer(layer, TrainingSettings(), torch.device("cpu")))
+    gradients = [torch.randn_like(p) for p in layer.parameters()]
+    for p, gradient in zip(layer.parameters(), gradients, strict=True):
+        p.grad = gradient.clone()
+    norm = clip_gradients(accelerator, model, optimizer, most)
+    optimizer.step()
+    reference = [torch.nn.Parameter(torch.zeros_like(gradient)) for gradient in gradients]
+    for p, gradient in zip(reference, gradients, strict=True):
+        p.grad = gradient
+    assert norm == pytest.approx(float(torch.nn.utils.clip_grad_norm_(reference, most)), rel=1e-6)
+    for p, clipped in zip(layer.parameters(), reference, strict=True):
+        # Adam's first mean is a tenth of the first gradient
+        torch.testing.assert_close(optimizer.state[p]["exp_avg"] * 10, clipped.grad, rtol=1e-5, atol=1e-7)
 
 
 def test_the_tail_of_an_epoch_makes_a_step_of_its_own(tiny_base: Path, easy_data: Path) -> None:
