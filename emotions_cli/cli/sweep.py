@@ -287,7 +287,9 @@ def _print_finished(finished: SweepFinished, job: SweepJob) -> None:
 
     console = stdout_console()
     keys = [param.key for param in job.space]
-    table = plain_table(">rank", "trial", f">{finished.metric}", *(f">{key}" for key in keys), "state", ">time", "note")
+    # most sweeps have nothing to say
+    notes = ["note"] if any(trial.note for trial in finished.trials) else []
+    table = plain_table(">rank", "trial", f">{finished.metric}", *(f">{key}" for key in keys), "state", ">time", *notes)
     for rank, trial in enumerate(finished.trials, 1):
         table.add_row(
             str(rank) if trial.state is State.COMPLETE else "",
@@ -296,7 +298,7 @@ def _print_finished(finished: SweepFinished, job: SweepJob) -> None:
             *(escape(shown(trial.params[key])) if key in trial.params else "" for key in keys),
             trial.state.value,
             duration(trial.seconds) if trial.ended else "",
-            escape(trial.note),
+            *([escape(trial.note)] if notes else []),
         )
     console.print(table)
     if finished.importances:

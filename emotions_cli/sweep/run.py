@@ -24,7 +24,7 @@ from emotions_cli.sweep.report import SweepReport, write_page, write_table
 from emotions_cli.sweep.space import SECTION, Space, with_params
 from emotions_cli.sweep.storage import StudyStorage
 from emotions_cli.sweep.study import State, SweepStudy, TrialRecord, best_of, ranked
-from emotions_cli.tracking import JsonlTracker, Tracker
+from emotions_cli.tracking import Tracker
 from emotions_cli.training import Evaluated, Finishing, Resume, Resumed, Started, TrainingJob, train
 from emotions_cli.training.base_models import find_base_model
 from emotions_cli.training.identity import differences, identity_of, recorded_identity
@@ -302,12 +302,14 @@ class _Sweep:
             # a process was killed before it moved it
             folder.take_model(run)
         if self._is_model_of(best.params):
+            yield SweepNote(f"the model of the best trial, {best.name}, is written: {folder.model}")
             return
         yield Concluding(best.number)
         if not run.checkpoints.steps():
             yield SweepNote(f"the checkpoints of trial {best.name} are gone: it is trained again")
         # no step is left; what was measured was tracked before
-        last = replace(self._run_job(best, run), tracker=JsonlTracker(run.metrics, run.throughput), force=True)
+        untracked = self.job.settings.wandb.model_copy(update={"mode": "disabled"})
+        last = replace(self._run_job(best, run), tracker=self.job.tracker(run, untracked), force=True)
         with closing(train(last)) as events:
             for event in events:
                 yield Trained(best.number, event)
