@@ -98,11 +98,9 @@ class SweepDisplay:
     def _trained(self, trained: Trained) -> None:
         match trained.event:
             case Note(text):
-                # most trials have the same to say
                 self._note(text)
-            case Started(steps=steps):
-                self._steps = steps
-                self._progress.update(self._task, total=steps)
+            case Started():
+                self._started(trained.event)
             case Resumed(step=step, best=best):
                 self._value = best
                 self._progress.update(self._task, completed=step)
@@ -116,6 +114,14 @@ class SweepDisplay:
                 self._value = value
             case _:
                 pass
+
+    def _started(self, event: Started) -> None:
+        self._steps = event.steps
+        self._progress.update(self._task, total=event.steps)
+        self._once(
+            f"{event.training_texts:,} training and {event.validation_texts:,} validation texts, "
+            f"{event.parameters / 1e6:.1f} M parameters, {event.device}, {event.precision}"
+        )
 
     def _ended(self, event: TrialEnded) -> None:
         trial, self._best = event.trial, event.best
@@ -135,9 +141,13 @@ class SweepDisplay:
         )
 
     def _note(self, text: str) -> None:
-        if text not in self._seen:
-            self._seen.add(text)
-            self._print(f"note: {text}")
+        self._once(f"note: {text}")
+
+    def _once(self, line: str) -> None:
+        # most trials have the same to say
+        if line not in self._seen:
+            self._seen.add(line)
+            self._print(line)
 
     def _print(self, line: str) -> None:
         self._console.print(escape(line), soft_wrap=True)
@@ -159,16 +169,14 @@ def show_sweep(job: SweepJob, console: Console, stop: Stop) -> SweepFinished | N
     ):
         concluding = False
         for event in events:
-            display.show(event)
+            began = isinstance(event, Trained) and isinstance(event.event, Started)
             concluding |= isinstance(event, Concluding)
             if isinstance(event, TrialBegan | Concluding):
                 stop.at_once = True
                 stop.end_if_asked()
-            elif isinstance(event, Opened | TrialEnded) and not concluding:
+            elif (began or isinstance(event, Opened | TrialEnded)) and not concluding:
                 stop.at_once = False
-            elif isinstance(event, Trained) and isinstance(event.event, Started) and not concluding:
-                stop.at_once = False
-                stop.end_if_asked()
+            display.show(event)
             if isinstance(event, SweepFinished):
                 return event
     return None

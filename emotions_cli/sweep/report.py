@@ -28,7 +28,6 @@ METRIC_NAMES: Mapping[str, str] = {
     "nll": "negative log-likelihood",
 }
 _BLUE, _ORANGE, _GREY = "#2457c5", "#d9480f", "#9aa5b1"
-_SLICES_A_ROW = 3
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def _sections(report: SweepReport) -> Iterator[str]:
     elif len(report.space) > 1:
         yield "<h2>What matters</h2><p>Too few trials are complete to say how much each setting matters.</p>"
     if best is not None:
-        rows = -(-len(report.space) // _SLICES_A_ROW)
+        rows = -(-len(report.space) // _slices_a_row(report))
         yield (
             "<h2>Setting by setting</h2><p>The same trials, laid out by the value of each setting.</p>"
             f"{_drawn(_slices(report), 'slices', 60 + 290 * rows)}"
@@ -274,10 +273,14 @@ def _importances(report: SweepReport) -> Figure:
     return figure
 
 
+def _slices_a_row(report: SweepReport) -> int:
+    return 2 if len(report.space) == 4 else min(3, len(report.space))
+
+
 def _slices(report: SweepReport) -> Figure:
     from plotly.subplots import make_subplots
 
-    columns = min(_SLICES_A_ROW, len(report.space))
+    columns = _slices_a_row(report)
     rows = -(-len(report.space) // columns)
     figure = make_subplots(rows, columns, shared_yaxes=True, horizontal_spacing=0.04, vertical_spacing=0.25 / rows)
     judged = [trial for trial in report.by_number if trial.value is not None]
@@ -290,7 +293,7 @@ def _slices(report: SweepReport) -> Figure:
         if not isinstance(param, Range):
             axis |= {"type": "category", "categoryorder": "array", "categoryarray": list(map(shown, param.values))}
         elif param.log:
-            axis |= {"type": "log", "exponentformat": "e"}
+            axis |= {"type": "log", "tickformat": "~e", "nticks": 4}
         figure.update_xaxes(row=row, col=column, **axis)
         if column == 1:
             figure.update_yaxes(title=_metric(report), row=row, col=column)
