@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import read_until
@@ -38,7 +39,9 @@ def _arguments(base: Path, data: Path, *more: str, epochs: int = 1) -> list[str]
 @contextmanager
 def _started(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-u", "-m", "emotions_cli", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder, text=True) as process:
+    # matrices this small gain nothing from threads
+    options: dict[str, Any] = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "cwd": folder, "text": True}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
         try:
             yield process
         finally:
@@ -152,7 +155,6 @@ def test_two_machines_share_a_study(emotions: Emotions, tiny_base: Path, easy_da
         ([], 2, "--param is missing"),
         (["--param", "training.batch_size=0,1"], 2, "training.batch_size: '0' should be greater than or equal to 1"),
         (["--param", "training.epochs=1..3", "--epochs", "2"], 2, "training.epochs is given a value and searched"),
-        (["--param", "training.epochs=1..3", "--trials", "0"], 2, "not in the range"),
         (["--resume", "auto"], 2, "--resume auto does not know which sweep"),
         (["--resume", "--force", "-o", "x"], 2, "--resume goes on with a sweep, --force replaces it"),
         (["--resume", "-o", "x"], 1, "'x' holds no sweep to go on with"),

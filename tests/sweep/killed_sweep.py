@@ -23,8 +23,9 @@ import onnxscript.rewriter  # noqa: F401
 import optuna.storages._rdb.storage  # noqa: F401
 import plotly.subplots  # noqa: F401
 import sqlalchemy.dialects.sqlite  # noqa: F401
+import torch
 import torch._dynamo
-import torch.export  # noqa: F401
+import torch.export
 from sweeping import job_of
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification  # noqa: F401
 
@@ -70,6 +71,8 @@ def run(plan: dict[str, Any], place: list[Any] | None) -> bool:
 
 def main() -> None:
     plan = json.loads(sys.argv[1])
+    # as the sweep it is compared with
+    torch.set_num_threads(1)
     killed = [place for place in plan["places"] if not run(plan, place)]
     finished = run(plan, None) if len(killed) == len(plan["places"]) else True
     sys.stdout.write(json.dumps({"killed": killed, "finished": finished}))
