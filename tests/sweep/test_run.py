@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import run_training, untraced
 from sweeping import job_of, records_of, results_of, searched, tracker_of
 
@@ -33,6 +34,15 @@ from emotions_cli.sweep import (
     sweep,
 )
 from emotions_cli.training import Evaluated, Step
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Matrices this small gain nothing from threads, which wait for each other for ever on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -187,8 +197,6 @@ class _Hungry:
         return getattr(self._real, name)
 
     def log(self, *_: object) -> None:
-        import torch
-
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
 
 
