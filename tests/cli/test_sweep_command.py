@@ -77,6 +77,11 @@ def test_sweep_predict_train_again(emotions: Emotions, tiny_base: Path, easy_dat
     assert "3 trials, 3 of them done" in again.stderr
     assert "is written: swept/model" in again.stderr
     assert again.stdout == result.stdout
+    # a process that was killed right before it moved the model
+    best = re.findall(r"writing the model of trial (\d+)", result.stderr)[0]
+    Path("swept/model").rename(f"swept/trials/{best}/model")
+    assert "writing the model" not in emotions("sweep", "--resume", "-o", "swept").stderr
+    assert Path("swept/model/emotions.json").exists()
     changed = emotions("sweep", "--resume", "-o", "swept", "--epochs", "2")
     assert changed.exit_code == 1
     assert "training.epochs was 1 and is 2" in changed.stderr

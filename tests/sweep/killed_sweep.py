@@ -1,4 +1,4 @@
-"""Runs a sweep again and again, each time in a process of its own that kills itself at a chosen place, until it is done.
+"""Runs the trials of a sweep, each time in a process of its own that kills itself at a chosen place, until all are done.
 
 The processes are forked from one that has imported everything and computed nothing. Prints how many were killed.
 """
@@ -17,19 +17,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 # all that a sweep imports in the end, before the fork
 import accelerate.checkpointing  # noqa: F401
-import onnx.reference  # noqa: F401
-import onnxruntime  # noqa: F401
-import onnxscript.rewriter  # noqa: F401
 import optuna.storages._rdb.storage  # noqa: F401
 import plotly.subplots  # noqa: F401
 import sqlalchemy.dialects.sqlite  # noqa: F401
 import torch
 import torch._dynamo
 import torch.export
-from sweeping import job_of
+from sweeping import job_of, searched
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification  # noqa: F401
-
-from emotions_cli.sweep import sweep
 
 
 def kill_at(function: str, event: str, count: int) -> None:
@@ -55,8 +50,7 @@ def run(plan: dict[str, Any], place: list[Any] | None) -> bool:
             job = job_of(Path(plan["base"]), Path(plan["data"]), Path(plan["folder"]))
             if place is not None:
                 kill_at(*place)
-            for _ in sweep(job):
-                pass
+            searched(job)
         except BaseException as error:
             sys.stderr.write(f"{place}: {error!r}\n")
             os._exit(1)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,15 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import run_training, untraced
+from conftest import untraced
 from sweeping import job_of, records_of, results_of, searched, tracker_of
 
-from emotions_cli import load
 from emotions_cli.errors import TrainingError, TrainingStopped
 from emotions_cli.settings.sources import resolve
 from emotions_cli.sweep import (
+    Concluding,
     State,
     SweepEvent,
-    SweepFinished,
     SweepFolder,
     SweepJob,
     SweepNote,
@@ -33,7 +33,9 @@ from emotions_cli.sweep import (
     TrialEnded,
     sweep,
 )
-from emotions_cli.training import Evaluated, Step
+from emotions_cli.sweep.study import best_of
+from emotions_cli.training import Evaluated, Finishing, Step, TrainingJob, train
+from emotions_cli.training.run_folder import RunFolder
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -59,7 +61,6 @@ def test_a_sweep_that_is_killed_anywhere_ends_as_if_nothing_had_happened(
 ) -> None:
     folder = tmp_path / "sweep"
     places: list[list[object]] = [
-        ["SweepFolder.keep", "call", 1],
         ["SweepStudy.agree", "call", 1],
         ["SweepStudy.begin", "return", 1],
         # between the values of a trial
@@ -69,7 +70,6 @@ def test_a_sweep_that_is_killed_anywhere_ends_as_if_nothing_had_happened(
         ["Checkpoints.save", "return", 1],
         ["SweepStudy.end", "call", 1],
         ["SweepStudy.end", "return", 1],
-        ["SweepStudy.end", "return", 2],
         ["write_page", "call", 2],
     ]
     plan = {"folder": str(folder), "base": str(dropping_base), "data": str(easy_data), "places": places}
@@ -80,28 +80,20 @@ def test_a_sweep_that_is_killed_anywhere_ends_as_if_nothing_had_happened(
 
     job = job_of(dropping_base, easy_data, folder)
     assert results_of(job) == results_of(undisturbed)
-    best = min(records_of(job), key=lambda trial: (trial.state is not State.COMPLETE, trial.value))
-    manifest = json.loads((folder / "model" / "emotions.json").read_text(encoding="utf-8"))
-    assert manifest["settings"]["training"]["learning_rate"] == best.params["learning_rate"]
-    assert len(load(folder / "model").predict(["so happy"])) == 1
-    # nothing is left over
-    assert not list(folder.rglob("checkpoints"))
-    assert not list(folder.rglob(".*"))
-
-    # the settings repeat it
+    # the settings of the best repeat it
+    best = best_of(records_of(job), "nll")
+    assert best is not None
+    assert [path.parent.name for path in folder.rglob("checkpoints")] == [best.name]
     settings = resolve(file=folder / "best.toml", environment={}).settings
-    assert {key: getattr(settings.training, key) for key in best.params} == best.params
-    changes = settings.training.model_dump(exclude={"base_model"})
-    again = run_training(job.dataset, dropping_base, tmp_path / "again", **changes)
-    assert (Path(again.model) / "model.safetensors").read_bytes() == (folder / "model" / "model.safetensors").read_bytes()
-
-    # a process that was killed right before it moved the model
-    run = job.folder.run(next(trial.name for trial in records_of(job) if trial.number == best.number))
-    (folder / "model").rename(run.model)
-    told = list(sweep(job))
-    assert not [event for event in told if isinstance(event, Trained)]
-    assert isinstance(told[-1], SweepFinished)
-    assert told[-1].model == folder / "model"
+    run = RunFolder(tmp_path / "again")
+    values = []
+    with closing(train(TrainingJob(job.dataset, settings, run, tracker_of(run, settings.wandb)))) as events:
+        for event in events:
+            if isinstance(event, Evaluated):
+                values.append(event.value)
+            if isinstance(event, Finishing):
+                break
+    assert min(values) == best.value
 
 
 def test_a_stop_saves_the_running_trial_and_the_sweep_goes_on_with_it(
@@ -122,40 +114,35 @@ def test_a_stop_saves_the_running_trial_and_the_sweep_goes_on_with_it(
     assert results_of(again) == results_of(undisturbed)
 
 
-def test_only_the_best_trial_keeps_checkpoints(dropping_base: Path, easy_data: Path, tmp_path: Path) -> None:
+def test_only_the_best_and_the_running_trial_have_checkpoints(dropping_base: Path, easy_data: Path, tmp_path: Path) -> None:
     job = job_of(dropping_base, easy_data, tmp_path / "sweep", trials=4)
-    kept = []
-    for event in searched(job):
-        if isinstance(event, TrialEnded):
-            assert event.best is not None
-            kept.append((event.best.number, event.trial.number))
-    assert {path.parent.name for path in (tmp_path / "sweep").rglob("checkpoints")} == {f"{kept[-1][0]:04}"}
+    most = 0
+    best = None
+    with closing(sweep(job)) as events:
+        for event in events:
+            kept = {path.parent.name for path in (tmp_path / "sweep").rglob("checkpoints")}
+            if isinstance(event, Trained) and isinstance(event.event, Evaluated):
+                most = max(most, len(kept))
+            if isinstance(event, TrialEnded):
+                best = event.best
+                assert best is not None
+                assert kept == {best.name}
+            if isinstance(event, Concluding):
+                break
+    assert most == 2
     # what they measured stays
     assert len(list((tmp_path / "sweep" / "trials").glob("*/metrics.jsonl"))) == 4
 
 
-def test_checkpoints_are_bounded_while_it_runs(dropping_base: Path, easy_data: Path, tmp_path: Path) -> None:
-    job = job_of(dropping_base, easy_data, tmp_path / "sweep", trials=4)
-    most = 0
-    with closing(sweep(job)) as events:
-        for event in events:
-            if isinstance(event, Trained) and isinstance(event.event, Evaluated):
-                most = max(most, len(list((tmp_path / "sweep").glob("trials/*/checkpoints"))))
-            if isinstance(event, TrialEnded) and event.trial.number == 3:
-                break
-    # the running one's and the best one's
-    assert most == 2
-
-
 def test_trials_that_fall_behind_are_given_up(dropping_base: Path, easy_data: Path, tmp_path: Path) -> None:
     params = ["training.learning_rate=1e-6..2e-2:log", "training.batch_size=6,9"]
-    job = job_of(dropping_base, easy_data, tmp_path / "pruned", params=params, trials=9, epochs=3)
+    job = job_of(dropping_base, easy_data, tmp_path / "pruned", params=params, trials=8)
     searched(job)
     pruned = [trial for trial in records_of(job) if trial.state is State.PRUNED]
     assert pruned
     assert all(max(trial.reports) < 1000 for trial in pruned)
-    assert "fell behind after 33% of its run" in {trial.note for trial in pruned}
-    whole = job_of(dropping_base, easy_data, tmp_path / "whole", params=params, trials=9, epochs=3, prune=False)
+    assert "fell behind after 50% of its run" in {trial.note for trial in pruned}
+    whole = job_of(dropping_base, easy_data, tmp_path / "whole", params=params, trials=8, prune=False)
     searched(whole)
     assert {trial.state for trial in records_of(whole)} == {State.COMPLETE}
     # the same values up to the first that was given up
@@ -269,9 +256,14 @@ def test_checkpoints_that_are_gone_are_made_again(tiny_base: Path, easy_data: Pa
     job = job_of(tiny_base, easy_data, tmp_path / "sweep", params=["training.batch_size=6,9"], trials=1, epochs=1)
     searched(job)
     job.folder.run("0000").checkpoints.clear()
-    told = list(sweep(job_of(tiny_base, easy_data, tmp_path / "sweep", params=["training.batch_size=6,9"], epochs=1)))
+    told = []
+    with closing(sweep(job_of(tiny_base, easy_data, tmp_path / "sweep", params=["training.batch_size=6,9"], epochs=1))) as events:
+        for event in events:
+            told.append(event)
+            if isinstance(event, Trained) and isinstance(event.event, Finishing):
+                break
     assert SweepNote("the checkpoints of trial 0000 are gone: it is trained again") in told
-    assert (tmp_path / "sweep" / "model" / "emotions.json").exists()
+    assert job.folder.run("0000").checkpoints.steps()
 
 
 @pytest.mark.parametrize("made", ["a run", "a file"])
