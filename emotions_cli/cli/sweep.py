@@ -271,7 +271,7 @@ def _plan(
         )
     if given is None and earlier.storage is not None:
         given = StudyStorage.at(earlier.storage)
-        if "***" in earlier.storage:
+        if given.lacks_password:
             raise TrainingError(f"The password of {earlier.storage} was not kept.", "Give the address again: --storage URL.")
     prune = earlier.prune and not wanted.no_prune
     plan = replace(earlier, params=params, trials=wanted.trials or earlier.trials, prune=prune)

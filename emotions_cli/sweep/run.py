@@ -90,11 +90,15 @@ def sweep(job: SweepJob) -> Generator[SweepEvent]:
         if job.begin:
             # another process may have been faster
             job.folder.refuse_if_taken(force=job.force)
+        if job.begin and plan.storage is None:
             plan = job.folder.begin(plan, record_text(job.settings))
-        else:
-            job.folder.keep(plan)
         with SweepStudy.opened(job.storage, plan.study, job.metric, job.space, job.settings.training.seed) as study:
             study.agree(_identity(job))
+            if job.begin and plan.storage is not None:
+                # not before this machine may take part
+                plan = job.folder.begin(plan, record_text(job.settings))
+            elif not job.begin:
+                job.folder.keep(plan)
             yield from _Sweep(job, plan, study).events()
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 from emotions_cli.errors import StorageError
 
@@ -25,6 +26,10 @@ _TIMED = frozenset(
     }.items()
     for driver in drivers
 )
+# stands for a password
+_HIDDEN = "***"
+# module -> package, where they differ
+_DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 _FORM = "Write postgresql://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE or sqlite:///FILE."
 
 
@@ -60,8 +65,9 @@ class StudyStorage:
             # nothing of it is repeated: who knows where its password stands
             raise StorageError("--storage is no database URL.", _FORM) from None
         # drivers take one among their options too
-        query = {name: "***" if "pass" in name.lower() else value for name, value in parsed.query.items()}
-        return cls(parsed.render_as_string(hide_password=False), parsed.set(query=query).render_as_string(hide_password=True))
+        query = {name: _HIDDEN if "pass" in name.lower() else value for name, value in parsed.query.items()}
+        shown = parsed.set(query=query).render_as_string(hide_password=True)
+        return cls(parsed.render_as_string(hide_password=False), shown.replace(quote_plus(_HIDDEN), _HIDDEN))
 
     @classmethod
     def in_file(cls, path: Path) -> StudyStorage:
@@ -72,9 +78,9 @@ class StudyStorage:
         return cls(url, url)
 
     @property
-    def has_password(self) -> bool:
-        """Whether the address can't be kept as it is."""
-        return self.url != self.shown
+    def lacks_password(self) -> bool:
+        """Whether it was read from an address whose password is hidden."""
+        return _HIDDEN in self.shown and self.shown == self.url.replace(quote_plus(_HIDDEN), _HIDDEN)
 
     def connect(self) -> Any:
         """Open the database, and make its tables.
@@ -115,12 +121,14 @@ class StudyStorage:
 
         try:
             yield
-        except (ImportError, NoSuchModuleError) as error:
-            reason = (
-                "it is of a kind that is not known" if isinstance(error, NoSuchModuleError) else "its driver is not installed"
-            )
-            hint = "Install one: pip install psycopg2-binary (postgresql://), mysqlclient (mysql://)."
-            raise StorageError(f"The study's database '{self}' can't be used: {reason}.", f"{hint} {_FORM}") from error
+        except NoSuchModuleError as error:
+            raise StorageError(f"The study's database '{self}' can't be used: it is of no known kind.", _FORM) from error
+        except ImportError as error:
+            module = getattr(error.__cause__ or error, "name", None) or "its driver"
+            raise StorageError(
+                f"The study's database '{self}' can't be used: {module} is not installed.",
+                f"Install the driver: pip install '{_DRIVERS.get(module, module)}'",
+            ) from error
         except (SQLAlchemyError, StorageInternalError, OptunaError, RuntimeError) as error:
             cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
             raise StorageError(
@@ -135,12 +143,12 @@ class StudyStorage:
         address = make_url(self.url)
         secrets = [address.password, *(value for name, value in address.query.items() if "pass" in name.lower())]
         for secret in filter(None, secrets):
-            line = line.replace(str(secret), "***")
+            line = line.replace(str(secret), _HIDDEN)
         return line
 
     def _hint(self, error: BaseException) -> str:
         if "locked" in str(error):
             return "Another process writes to it all the time; go on later with --resume, or take a database server."
         if self.url.startswith("sqlite"):
-            return "Check the file's folder and its permissions, then go on with --resume."
-        return "Check the address, the network and the account, then go on with --resume."
+            return "Check the file's folder and its permissions; a sweep that has begun goes on with --resume."
+        return "Check the address, the network and the account; a sweep that has begun goes on with --resume."

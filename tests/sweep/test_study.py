@@ -117,7 +117,9 @@ def test_a_study_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_password_is_neither_shown_nor_repeated() -> None:
     storage = StudyStorage.at("postgresql://me:s3cret@host/db?sslpassword=s3cret2")
-    assert storage.has_password
+    assert not storage.lacks_password
+    assert StudyStorage.at(storage.shown).lacks_password
+    assert storage.shown == "postgresql://me:***@host/db?sslpassword=***"
     assert "s3cret" in storage.url
     assert "s3cret" not in f"{storage} {storage!r} {storage.shown}"
     with pytest.raises(StorageError) as raised, storage.errors():
@@ -125,15 +127,15 @@ def test_a_password_is_neither_shown_nor_repeated() -> None:
     assert "login with *** and" in raised.value.message
     assert "s3cret" not in raised.value.message + raised.value.hint
     assert "more" not in raised.value.message
-    assert not StudyStorage.at("sqlite:///study.db").has_password
+    assert not StudyStorage.at("sqlite:///study.db").lacks_password
 
 
 @pytest.mark.parametrize(
     ("url", "said", "hint"),
     [
         ("my s3cret words", "--storage is no database URL", "sqlite:///FILE"),
-        ("nosuchkind://me:s3cret@host/db", "it is of a kind that is not known", "pip install"),
-        ("oracle://me:s3cret@host/db", "its driver is not installed", "pip install"),
+        ("nosuchkind://me:s3cret@host/db", "it is of no known kind", "sqlite:///FILE"),
+        ("oracle://me:s3cret@host/db", "is not installed", "Install the driver: pip install '"),
         ("sqlite:////no/such/folder/study.db", "unable to open database file", "permissions"),
     ],
 )
