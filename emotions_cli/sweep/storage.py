@@ -18,13 +18,7 @@ CONNECT_SECONDS = 8
 ATTEMPTS = 3
 # drivers that call it so
 _TIMED = frozenset(
-    f"{kind}{driver}"
-    for kind, drivers in {
-        "postgresql": ("", "+psycopg2", "+psycopg"),
-        "mysql": ("", "+mysqldb", "+pymysql"),
-        "mariadb": ("", "+mysqldb", "+pymysql"),
-    }.items()
-    for driver in drivers
+    ("postgresql", "postgresql+psycopg2", "postgresql+psycopg", "mysql", "mysql+mysqldb", "mysql+pymysql", "mariadb+pymysql")
 )
 # stands for a password
 _HIDDEN = "***"

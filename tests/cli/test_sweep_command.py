@@ -22,7 +22,19 @@ from typer.testing import Result
 
 from emotions_cli.cli._sweep_progress import SweepDisplay
 from emotions_cli.extras import EXTRAS
-from emotions_cli.sweep import Concluding, Opened, State, SweepNote, Trained, TrialBegan, TrialEnded, TrialRecord
+from emotions_cli.sweep import (
+    Concluding,
+    Opened,
+    State,
+    StudyStorage,
+    SweepFolder,
+    SweepNote,
+    SweepPlan,
+    Trained,
+    TrialBegan,
+    TrialEnded,
+    TrialRecord,
+)
 from emotions_cli.training import Note, Started, Step
 
 Emotions = Callable[..., Result]
@@ -188,18 +200,16 @@ def test_a_database_that_is_not_there_is_an_error(emotions: Emotions, tiny_base:
     assert not [path for path in Path("x").rglob("*") if path.is_file()]
 
 
-def test_a_password_is_not_kept(emotions: Emotions, tiny_base: Path, easy_data: Path) -> None:
-    # SQLite ignores it
-    storage = ["--storage", "sqlite:///file:shared.db?uri=true&password=s3cret"]
-    begun = emotions(*_arguments(tiny_base, easy_data, "-o", "x", "--trials", "1", *storage))
-    assert begun.exit_code == 0, begun.stderr
-    again = emotions("sweep", "--resume", "-o", "x")
+def test_a_password_is_asked_for_again(emotions: Emotions, tiny_base: Path, easy_data: Path) -> None:
+    storage = StudyStorage.at("oracle://me:s3cret@host/db")
+    SweepFolder(Path("x")).keep(SweepPlan("x", ("training.batch_size=6,9",), 9, True, storage.shown))
+    again = emotions("sweep", "--resume", "-o", "x", "--data", easy_data, "--base-model", tiny_base)
     assert again.exit_code == 1
-    assert "The password of sqlite:///file:shared.db?" in again.stderr
-    given = emotions("sweep", "--resume", "-o", "x", *storage)
-    assert given.exit_code == 0, given.stderr
-    assert "s3cret" not in begun.stderr + again.stderr + given.stderr + given.stdout
-    assert not [path for path in Path().rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
+    assert "The password of oracle://me:***@host/db was not kept." in again.stderr
+    assert "--storage URL" in again.stderr
+    given = emotions("sweep", "--resume", "-o", "x", "--data", easy_data, "--base-model", tiny_base, "--storage", storage.url)
+    assert "is not installed" in given.stderr
+    assert "s3cret" not in again.stderr + given.stderr
 
 
 def test_the_extra_is_named_when_it_is_missing(emotions: Emotions, monkeypatch: pytest.MonkeyPatch) -> None:

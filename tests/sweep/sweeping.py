@@ -38,7 +38,7 @@ def job_of(
     """Put a job together; it goes on where the folder holds a sweep."""
     place = SweepFolder(folder)
     given = None if storage is None else StudyStorage.at(storage)
-    plan = place.plan() if place.begun else SweepPlan(study, tuple(params), trials, prune, storage)
+    plan = place.plan() if place.begun else SweepPlan(study, tuple(params), trials, prune, given and given.shown)
     return SweepJob(
         load_split(data),
         tiny_settings(base, **{**RECIPE, **training}),

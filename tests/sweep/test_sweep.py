@@ -309,3 +309,23 @@ def test_a_plan_that_can_t_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text("{", encoding="utf-8")
     with pytest.raises(TrainingError, match="can't be read"):
         folder.plan()
+
+
+def test_a_password_is_written_nowhere(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    # SQLite ignores it
+    storage = f"sqlite:///file:{tmp_path / 'shared.db'}?uri=true&password=s3cret"
+    params = ["training.batch_size=6,9"]
+    searched(job_of(tiny_base, easy_data, tmp_path / "sweep", params=params, trials=1, epochs=1, storage=storage))
+    assert (tmp_path / "shared.db").exists()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 8
+    assert not [path for path in files if b"s3cret" in path.read_bytes()]
+
+
+def test_a_machine_that_may_not_take_part_leaves_nothing(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    params = ["training.batch_size=6,9"]
+    searched(job_of(tiny_base, easy_data, tmp_path / "one", params=params, trials=1, epochs=1, storage=storage))
+    with pytest.raises(TrainingError, match=r"training.epochs was 1 and is 2"):
+        searched(job_of(tiny_base, easy_data, tmp_path / "other", params=params, trials=1, epochs=2, storage=storage))
+    assert not list((tmp_path / "other").iterdir())
