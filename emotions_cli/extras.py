@@ -11,6 +11,7 @@ EXTRAS = {
     "train": ("torch", "transformers", "accelerate", "datasets", "onnx", "onnxscript"),
     "parquet": ("pyarrow",),
     "gcs": ("gcsfs",),
+    "sweep": ("optuna", "plotly", "sqlalchemy"),
 }
 
 

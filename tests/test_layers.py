@@ -30,6 +30,7 @@ LAYERS = {
     "export": 3,
     "training": 4,
     "inference": 4,
+    "sweep": 5,
     "evaluation": 5,
     "answering": 5,
     "__init__": 6,

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from emotions_cli import __version__
-from emotions_cli.cli import config, data, evaluate, export, models, predict, train
+from emotions_cli.cli import config, data, evaluate, export, models, predict, sweep, train
 from emotions_cli.cli._output import report
 from emotions_cli.errors import EXIT_INTERRUPTED, EXIT_OK, EmotionsError, StorageError
 from emotions_cli.streams.atomic import DISK_FULL
@@ -63,6 +63,7 @@ app = typer.Typer(
 )
 app.command("predict")(predict.predict_command)
 app.command("train", cls=train.TrainCommand)(train.train_command)
+app.command("sweep", cls=train.TrainCommand)(sweep.sweep_command)
 app.command("evaluate")(evaluate.evaluate_command)
 app.command("export")(export.export_command)
 app.add_typer(data.app, name="data")

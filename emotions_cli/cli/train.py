@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -241,7 +241,7 @@ def train_command(
             earlier = None if from_run is None else _recorded(from_run)
             if not rank:
                 say([*job.dataset.notes, *(earlier.doubts(job) if earlier else ())])
-            with _left_at_once(job):
+            with left_at_once(job.tracker.hangs, processes=job.processes):
                 finished = _train(job, stop, console)
                 if earlier and finished:
                     say([earlier.verdict(job)])
@@ -252,20 +252,24 @@ def train_command(
 
 
 @contextmanager
-def _left_at_once(job: TrainingJob) -> Iterator[None]:
+def left_at_once(hangs: Callable[[], bool], *, processes: int = 1) -> Iterator[None]:
     """Leave the process without its exit hooks where these do harm.
 
     Those of a tracker that hangs would wait for it. Those of PyTorch's line to other processes now and then abort instead.
+
+    Args:
+        hangs: Whether a tracker does.
+        processes: How many train together.
     """
     code = EXIT_OK
     try:
         yield
     except EmotionsError as error:
-        if job.processes == 1 and not job.tracker.hangs():
+        if processes == 1 and not hangs():
             raise
         report(error)
         code = error.exit_code
-    if job.processes > 1 or job.tracker.hangs():
+    if processes > 1 or hangs():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -363,7 +367,7 @@ def _training_job(
         dataset,
         settings,
         folder,
-        _tracker(folder, settings.wandb),
+        tracker_of(folder, settings.wandb),
         force=force,
         resume=Resume(resume),
         allow_changed=allow_changed,
@@ -372,7 +376,8 @@ def _training_job(
     )
 
 
-def _tracker(folder: RunFolder, wandb: WandbSettings) -> Tracker:
+def tracker_of(folder: RunFolder, wandb: WandbSettings) -> Tracker:
+    """Make what receives the measurements of a run: files in its folder, and W&B where the settings want it."""
     from emotions_cli.tracking import BackgroundTracker, JsonlTracker, Trackers, WandbTracker
 
     trackers: dict[str, Tracker] = {"jsonl": JsonlTracker(folder.metrics, folder.throughput)}

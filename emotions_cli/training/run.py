@@ -185,7 +185,7 @@ class _Run:
             raise TrainingError("The run was not evaluated yet: there are no best weights.", "Go on: --resume without --finish.")
         if selection.best is None:
             raise failure or LossNotFinite(f"The validation {selection.metric} was never a number.")
-        yield Finishing()
+        yield Finishing(failure)
         if self.ranks.main:
             judgement, note = _write_bundle(self, progress)
             if note is not None:

@@ -1,0 +1,331 @@
+"""A sweep from its first trial to the best one's bundle: repeatable, resumable, bounded."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import untraced
+from sweeping import job_of, records_of, results_of, searched, tracker_of
+
+from emotions_cli.errors import TrainingError, TrainingStopped
+from emotions_cli.settings.sources import resolve
+from emotions_cli.sweep import (
+    Concluding,
+    State,
+    SweepEvent,
+    SweepFolder,
+    SweepJob,
+    SweepNote,
+    SweepPlan,
+    Trained,
+    TrialBegan,
+    TrialEnded,
+    sweep,
+)
+from emotions_cli.sweep.study import best_of
+from emotions_cli.training import Evaluated, Finishing, Step, TrainingJob, train
+from emotions_cli.training.run_folder import RunFolder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Matrices this small gain nothing from threads, which wait for each other for ever on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(dropping_base: Path, easy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> SweepJob:
+    """The sweep that nobody stopped, its model not written."""
+    job = job_of(dropping_base, easy_data, tmp_path_factory.mktemp("whole") / "sweep")
+    searched(job)
+    return job
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no fork on Windows")
+def test_a_sweep_that_is_killed_anywhere_ends_as_if_nothing_had_happened(
+    undisturbed: SweepJob, dropping_base: Path, easy_data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweep"
+    places: list[list[object]] = [
+        ["SweepStudy.agree", "call", 1],
+        ["SweepStudy.begin", "return", 1],
+        # between the values of a trial
+        ["Range.suggest", "return", 1],
+        # in the middle of its run, judged but not saved
+        ["SweepStudy.report", "return", 1],
+        ["Checkpoints.save", "return", 1],
+        ["SweepStudy.end", "call", 1],
+        ["SweepStudy.end", "return", 1],
+        ["write_page", "call", 2],
+    ]
+    plan = {"folder": str(folder), "base": str(dropping_base), "data": str(easy_data), "places": places}
+    command = [sys.executable, str(Path(__file__).with_name("killed_sweep.py")), json.dumps(plan)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=untraced())
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"killed": places, "finished": True}
+
+    job = job_of(dropping_base, easy_data, folder)
+    assert results_of(job) == results_of(undisturbed)
+    # the settings of the best repeat it
+    best = best_of(records_of(job), "nll")
+    assert best is not None
+    assert [path.parent.name for path in folder.rglob("checkpoints")] == [best.name]
+    settings = resolve(file=folder / "best.toml", environment={}).settings
+    run = RunFolder(tmp_path / "again")
+    values = []
+    with closing(train(TrainingJob(job.dataset, settings, run, tracker_of(run, settings.wandb)))) as events:
+        for event in events:
+            if isinstance(event, Evaluated):
+                values.append(event.value)
+            if isinstance(event, Finishing):
+                break
+    assert min(values) == best.value
+
+
+def test_a_stop_saves_the_running_trial_and_the_sweep_goes_on_with_it(
+    undisturbed: SweepJob, dropping_base: Path, easy_data: Path, tmp_path: Path
+) -> None:
+    job = job_of(dropping_base, easy_data, tmp_path / "sweep")
+    told: list[SweepEvent] = []
+
+    def asked() -> bool:
+        newest = told[-1] if told else None
+        return isinstance(newest, Trained) and newest.number == 1 and isinstance(newest.event, Step) and newest.event.number == 2
+
+    with pytest.raises(TrainingStopped, match=r"Trial 0001: Stopped after step 2 of \d+; all is saved"):
+        told.extend(sweep(replace(job, stop=asked)))
+    again = job_of(dropping_base, easy_data, tmp_path / "sweep")
+    began = [event for event in searched(again) if isinstance(event, TrialBegan)]
+    assert [(event.number, event.resumed) for event in began] == [(1, True), (2, False), (3, False), (4, False), (5, False)]
+    assert results_of(again) == results_of(undisturbed)
+
+
+def test_only_the_best_and_the_running_trial_have_checkpoints(dropping_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    job = job_of(dropping_base, easy_data, tmp_path / "sweep", trials=4)
+    most = 0
+    best = None
+    with closing(sweep(job)) as events:
+        for event in events:
+            kept = {path.parent.name for path in (tmp_path / "sweep").rglob("checkpoints")}
+            if isinstance(event, Trained) and isinstance(event.event, Evaluated):
+                most = max(most, len(kept))
+            if isinstance(event, TrialEnded):
+                best = event.best
+                assert best is not None
+                assert kept == {best.name}
+            if isinstance(event, Concluding):
+                break
+    assert most == 2
+    # what they measured stays
+    assert len(list((tmp_path / "sweep" / "trials").glob("*/metrics.jsonl"))) == 4
+
+
+def test_trials_that_fall_behind_are_given_up(dropping_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    params = ["training.learning_rate=1e-6..2e-2:log", "training.batch_size=6,9"]
+    job = job_of(dropping_base, easy_data, tmp_path / "pruned", params=params, trials=8)
+    searched(job)
+    pruned = [trial for trial in records_of(job) if trial.state is State.PRUNED]
+    assert pruned
+    assert all(max(trial.reports) < 1000 for trial in pruned)
+    assert "fell behind after 50% of its run" in {trial.note for trial in pruned}
+    whole = job_of(dropping_base, easy_data, tmp_path / "whole", params=params, trials=8, prune=False)
+    searched(whole)
+    assert {trial.state for trial in records_of(whole)} == {State.COMPLETE}
+    # the same values up to the first that was given up
+    first = pruned[0].number
+    assert [t.params for t in records_of(job)[: first + 1]] == [t.params for t in records_of(whole)[: first + 1]]
+
+
+def test_trials_that_diverge_count_as_given_up(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    job = job_of(tiny_base, easy_data, tmp_path / "sweep", params=["training.learning_rate=1e-3,1e30"], trials=6)
+    searched(job)
+    by_rate = {trial.params["learning_rate"]: trial for trial in records_of(job)}
+    assert by_rate[1e-3].state is State.COMPLETE
+    assert by_rate[1e30].state is State.PRUNED
+    assert "diverged: The" in " ".join(trial.note for trial in records_of(job))
+
+    alone = job_of(tiny_base, easy_data, tmp_path / "alone", params=["training.learning_rate=1e30,1e31"], trials=2)
+    with pytest.raises(TrainingError, match="No trial of 'study' came to its end"):
+        searched(alone)
+
+
+def test_a_trial_with_the_values_of_an_earlier_one_is_not_run_again(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    job = job_of(tiny_base, easy_data, tmp_path / "sweep", params=["training.batch_size=6,9"], trials=5)
+    searched(job)
+    trials = records_of(job)
+    assert len(trials) == 5
+    assert {trial.state for trial in trials} == {State.COMPLETE}
+    assert len(list((tmp_path / "sweep" / "trials").iterdir())) == 2
+    assert sum(trial.note.startswith("same values as trial 000") for trial in trials) == 3
+    assert len({(trial.params["batch_size"], trial.value) for trial in trials}) == 2
+
+
+class _Hungry:
+    """A tracker under which the device has no more memory."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def log(self, *_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+
+def test_a_trial_without_enough_memory_counts_as_given_up(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    job = job_of(tiny_base, easy_data, tmp_path / "sweep", params=["training.batch_size=6,9"], trials=4)
+
+    def tracked(run: Any, wandb: Any) -> Any:
+        large = run.settings.parent.name == "0000"
+        return _Hungry(tracker_of(run, wandb)) if large else tracker_of(run, wandb)
+
+    searched(replace(job, tracker=tracked))
+    first, *others = records_of(job)
+    assert first.state is State.PRUNED
+    assert first.note == "out of memory: CUDA out of memory. Tried to allocate 2 GiB."
+    assert State.COMPLETE in {trial.state for trial in others}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"epochs": 3}, "training.epochs was 2 and is 3"),
+        ({"patience": 1}, "training.patience was 0 and is 1"),
+        (
+            {"params": ["training.learning_rate=1e-4..1e-2:log"]},
+            "training.learning_rate was 0.0001..0.02:log and is 0.0001..0.01:log",
+        ),
+        ({"params": ["training.learning_rate=1e-4..2e-2:log"]}, "training.batch_size was 6,9 and is 6"),
+    ],
+)
+def test_other_settings_or_parameters_are_refused(
+    change: dict[str, Any], said: str, undisturbed: SweepJob, dropping_base: Path, easy_data: Path
+) -> None:
+    job = job_of(dropping_base, easy_data, undisturbed.folder.path, **change)
+    with pytest.raises(TrainingError, match=said):
+        next(sweep(job))
+
+
+def test_other_data_or_another_base_model_are_refused(
+    undisturbed: SweepJob, tiny_base: Path, dropping_base: Path, easy_data: Path, easy_multi_data: Path
+) -> None:
+    with pytest.raises(TrainingError, match="data was sha256:"):
+        next(sweep(job_of(dropping_base, easy_multi_data, undisturbed.folder.path)))
+    with pytest.raises(TrainingError, match=r"training.base_model was"):
+        next(sweep(job_of(tiny_base, easy_data, undisturbed.folder.path)))
+
+
+def test_the_table_has_a_line_a_trial(undisturbed: SweepJob) -> None:
+    with undisturbed.folder.table.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    trials = records_of(undisturbed)
+    assert [row["trial"] for row in rows] == [f"{i:04}" for i in range(6)]
+    assert [float(row["nll"]) for row in rows] == [trial.value for trial in trials]
+    assert [float(row["learning_rate"]) for row in rows] == [trial.params["learning_rate"] for trial in trials]
+    assert {row["state"] for row in rows} <= {"complete", "pruned"}
+
+
+def test_each_trial_is_a_run_of_one_group(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    seen = []
+
+    def tracked(run: Any, wandb: Any) -> Any:
+        seen.append((wandb.name, wandb.group))
+        return tracker_of(run, wandb)
+
+    job = job_of(tiny_base, easy_data, tmp_path / "sweep", params=["training.batch_size=6..9"], trials=2, epochs=1, study="ours")
+    searched(replace(job, tracker=tracked))
+    assert seen[:2] == [("trial-0000", "ours"), ("trial-0001", "ours")]
+
+
+def test_checkpoints_that_are_gone_are_made_again(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    job = job_of(tiny_base, easy_data, tmp_path / "sweep", params=["training.batch_size=6,9"], trials=1, epochs=1)
+    searched(job)
+    job.folder.run("0000").checkpoints.clear()
+    told = []
+    with closing(sweep(job_of(tiny_base, easy_data, tmp_path / "sweep", params=["training.batch_size=6,9"], epochs=1))) as events:
+        for event in events:
+            told.append(event)
+            if isinstance(event, Trained) and isinstance(event.event, Finishing):
+                break
+    assert SweepNote("the checkpoints of trial 0000 are gone: it is trained again") in told
+    assert job.folder.run("0000").checkpoints.steps()
+
+
+@pytest.mark.parametrize("made", ["a run", "a file"])
+def test_what_is_no_sweep_is_left_alone(made: str, tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    place = tmp_path / "taken"
+    if made == "a file":
+        place.write_text("mine", encoding="utf-8")
+    else:
+        place.mkdir()
+        (place / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"is a file|is not empty, and no sweep"):
+        next(sweep(job_of(tiny_base, easy_data, place)))
+
+
+def test_an_earlier_sweep_is_replaced_by_force_alone(
+    undisturbed: SweepJob, tiny_base: Path, easy_data: Path, tmp_path: Path
+) -> None:
+    params = ["training.batch_size=6,9"]
+    first = job_of(tiny_base, easy_data, tmp_path / "sweep", params=params, trials=2, epochs=1)
+    searched(first)
+    anew = replace(first, begin=True)
+    with pytest.raises(TrainingError, match="holds a sweep"):
+        next(sweep(anew))
+    searched(replace(anew, force=True, plan=replace(anew.plan, trials=1)))
+    assert len(records_of(anew)) == 1
+
+
+def test_a_folder_is_one_process_s(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    job = job_of(tiny_base, easy_data, tmp_path / "sweep")
+    with job.folder.held(), pytest.raises(TrainingError, match="is being trained by another process"):
+        next(sweep(job))
+
+
+def test_a_plan_that_can_t_be_read_is_an_error(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path)
+    with pytest.raises(TrainingError, match="holds no sweep"):
+        folder.plan()
+    folder.keep(SweepPlan("name", (), 1, True))
+    assert folder.plan().study == "name"
+    (tmp_path / "sweep.json").write_text('{"format": 9}', encoding="utf-8")
+    with pytest.raises(TrainingError, match="another version"):
+        folder.plan()
+    (tmp_path / "sweep.json").write_text("{", encoding="utf-8")
+    with pytest.raises(TrainingError, match="can't be read"):
+        folder.plan()
+
+
+def test_a_password_is_written_nowhere(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    # SQLite ignores it
+    storage = f"sqlite:///file:{tmp_path / 'shared.db'}?uri=true&password=s3cret"
+    params = ["training.batch_size=6,9"]
+    searched(job_of(tiny_base, easy_data, tmp_path / "sweep", params=params, trials=1, epochs=1, storage=storage))
+    assert (tmp_path / "shared.db").exists()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 8
+    assert not [path for path in files if b"s3cret" in path.read_bytes()]
+
+
+def test_a_machine_that_may_not_take_part_leaves_nothing(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    params = ["training.batch_size=6,9"]
+    searched(job_of(tiny_base, easy_data, tmp_path / "one", params=params, trials=1, epochs=1, storage=storage))
+    with pytest.raises(TrainingError, match=r"training.epochs was 1 and is 2"):
+        searched(job_of(tiny_base, easy_data, tmp_path / "other", params=params, trials=1, epochs=2, storage=storage))
+    assert not list((tmp_path / "other").iterdir())
