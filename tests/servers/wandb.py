@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 from servers.door import Answer, Door, Request
 from servers.graph import GraphError, Node, connection, execute, operation_name
 from servers.wandb_artifacts import Artifacts
-from servers.wandb_runs import Run
+from servers.wandb_runs import Run, project_node
 
 ENTITY, ORGANIZATION, REGISTRY_ENTITY, REGISTRY = "team", "Company", "company-org", "wandb-registry-model"
 API_KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -194,25 +194,16 @@ class Wandb(Door):
         artifacts = [one for one in self.artifacts.collections.values() if (one.entity, one.project) == (entity, name)]
         if not runs and not artifacts and (entity, name) != (REGISTRY_ENTITY, REGISTRY):
             return None
-        place = {
-            "__typename": "Project",
-            "id": f"project:{entity}/{name}",
-            "internalId": f"project:{entity}/{name}",
-            "name": name,
-            "entity": {"__typename": "Entity", "id": f"entity:{entity}", "name": entity},
-            "readOnly": False,
-        }
-
         def run(name: str, **_: Any) -> Node | None:
-            return next((one.node(self.url, place) for one in runs if one.id == name), None)
+            return next((one.node(self.url) for one in runs if one.id == name), None)
 
         return {
-            **place,
+            **project_node(entity, name),
             "run": run,
             "bucket": run,
             "runCount": lambda **_: len(runs),
-            "runs": connection(runs, lambda one: one.node(self.url, place)),
-            **self.artifacts.project_node(entity, name, self.url),
+            "runs": connection(runs, lambda one: one.node(self.url)),
+            **self.artifacts.nodes_of(entity, name, self.url),
         }
 
     def _mutations(self) -> Node:

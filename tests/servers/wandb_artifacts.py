@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from servers.graph import GraphError, Node, connection
-from servers.wandb_runs import WHEN
+from servers.wandb_runs import WHEN, project_node
 
 LATEST = "latest"
 
@@ -259,7 +259,7 @@ class Artifacts:
             "versionIndex": own,
             "description": artifact.description,
             "metadata": json.dumps(artifact.metadata),
-            "ttlDurationSeconds": None,
+            "ttlDurationSeconds": -1,
             "ttlIsInherited": False,
             "tags": [{"__typename": "Tag", "id": f"tag:{tag}", "name": tag} for tag in artifact.tags],
             "historyStep": None,
@@ -272,7 +272,7 @@ class Artifacts:
                 "__typename": "Run",
                 "id": f"run:{artifact.by}",
                 "name": run,
-                "project": _project(entity, project),
+                "project": project_node(entity, project),
             },
             "aliases": aliases,
             "artifactMemberships": memberships,
@@ -318,7 +318,7 @@ class Artifacts:
             "description": None,
             "createdAt": WHEN,
             "updatedAt": WHEN,
-            "project": _project(collection.entity, collection.project),
+            "project": project_node(collection.entity, collection.project),
             "defaultArtifactType": {"__typename": "ArtifactType", "name": collection.type},
             "digestAlgorithm": "MANIFEST_MD5",
             "tags": connection([], dict)(),
@@ -328,7 +328,7 @@ class Artifacts:
             "latestArtifact": lambda: self.node(newest_first[0].artifact, url) if newest_first else None,
         }
 
-    def project_node(self, entity: str, project: str, url: str) -> Node:
+    def nodes_of(self, entity: str, project: str, url: str) -> Node:
         """Say which artifacts a project has: fields to be put to its others."""
         here = [one for one in self.collections.values() if (one.entity, one.project) == (entity, project)]
 
@@ -424,19 +424,9 @@ def _aliases(collection: Collection, member: Membership) -> Iterator[Node]:
             "artifactCollection": {
                 "__typename": collection.kind,
                 "name": collection.name,
-                "project": _project(collection.entity, collection.project),
+                "project": project_node(collection.entity, collection.project),
             },
         }
-
-
-def _project(entity: str, project: str) -> Node:
-    return {
-        "__typename": "Project",
-        "id": f"project:{entity}/{project}",
-        "internalId": f"project:{entity}/{project}",
-        "name": project,
-        "entity": {"__typename": "Entity", "name": entity},
-    }
 
 
 def _id(collection: Collection) -> str:

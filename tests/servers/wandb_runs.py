@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,19 @@ from servers.graph import Node, connection
 
 HISTORY, EVENTS, SUMMARY, CONSOLE = "wandb-history.jsonl", "wandb-events.jsonl", "wandb-summary.json", "output.log"
 WHEN = "2026-01-02T03:04:05"
+
+
+def project_node(entity: str, project: str) -> Node:
+    """Say which project something belongs to, in GraphQL."""
+    path = f"{entity}/{project}"
+    return {
+        "__typename": "Project",
+        "id": f"project:{path}",
+        "internalId": str(zlib.crc32(path.encode())),
+        "name": project,
+        "entity": {"__typename": "Entity", "id": f"entity:{entity}", "name": entity},
+        "readOnly": False,
+    }
 
 
 @dataclass
@@ -108,8 +122,9 @@ class Run:
         if post.get("complete"):
             self.exit_code = post.get("exitcode", 0)
 
-    def node(self, url: str, project: Node) -> Node:
+    def node(self, url: str) -> Node:
         """Say what it is, in GraphQL."""
+        project = project_node(self.entity, self.project)
         history, events = self.streams.get(HISTORY, []), self.streams.get(EVENTS, [])
 
         def sampled(specs: list[str]) -> list[list[dict[str, Any]]]:
@@ -146,7 +161,7 @@ class Run:
             "heartbeatAt": WHEN,
             "user": {"__typename": "User", "name": self.entity, "username": self.entity},
             "project": project,
-            "projectId": project["id"],
+            "projectId": project["internalId"],
             "historyKeys": {"keys": keys, "lastStep": self.history[-1]["_step"] if history else 0, "sets": []},
             "historyLineCount": len(history),
             "eventsLineCount": len(events),
