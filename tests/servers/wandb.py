@@ -194,6 +194,7 @@ class Wandb(Door):
         artifacts = [one for one in self.artifacts.collections.values() if (one.entity, one.project) == (entity, name)]
         if not runs and not artifacts and (entity, name) != (REGISTRY_ENTITY, REGISTRY):
             return None
+
         def run(name: str, **_: Any) -> Node | None:
             return next((one.node(self.url) for one in runs if one.id == name), None)
 

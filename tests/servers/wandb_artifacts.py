@@ -168,7 +168,9 @@ class Artifacts:
     def commit(self, identity: str) -> Artifact:
         """Make an announced version one that is there; all its files must be."""
         artifact = self._of(identity)
-        missing = [path for path, entry in artifact.manifest.items() if not entry.get("ref") and _hex(entry["digest"]) not in self.blobs]
+        missing = [
+            path for path, entry in artifact.manifest.items() if not entry.get("ref") and _hex(entry["digest"]) not in self.blobs
+        ]
         if missing or not artifact.raw_manifest:
             raise GraphError(f"artifact lacks {missing or 'its manifest'}")
         artifact.committed = True

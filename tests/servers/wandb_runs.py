@@ -148,7 +148,9 @@ class Run:
             "notes": None,
             "state": self.state,
             "config": json.dumps(self.raw_config),
-            "wandbConfig": lambda keys: json.dumps({key: self.raw_config.get("_wandb", {}).get("value", {}).get(key) for key in keys}),
+            "wandbConfig": lambda keys: json.dumps(
+                {key: self.raw_config.get("_wandb", {}).get("value", {}).get(key) for key in keys}
+            ),
             "summaryMetrics": json.dumps(self.summary),
             "systemMetrics": "{}",
             "tags": self.tags,
