@@ -85,7 +85,7 @@ class Manifest:
         settings: Resolved settings of the run, secrets masked.
         metrics: Validation metrics of these weights.
         versions: Versions of this package and the libraries it trained with.
-        git: Commit of the working directory it was trained in, and whether files of it had changed; ``None`` outside a repository.
+        git: Commit of the folder it was trained in, and whether its files had changed; ``None`` outside a repository.
         created: UTC time of writing, ISO 8601.
         probes: Texts with their expected token ids and scores.
         fast: About the fast file, where there is one.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from gcp_storage_emulator.server import create_server
+
 from servers.door import Answer, Door, Request
 
 BUCKET = "bucket"

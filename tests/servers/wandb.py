@@ -14,8 +14,9 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -181,12 +182,12 @@ class Wandb(Door):
             "viewer": user,
             "serverInfo": server,
             "entity": entity,
-            "organization": lambda name: organization,
+            "organization": lambda **_: organization,
             "model": model,
             "project": model,
             "artifact": artifact,
             "artifactCollection": collection,
-            "clientIDMapping": lambda clientID: {"serverID": self.artifacts.id_of_client(clientID)},
+            "clientIDMapping": lambda **given: {"serverID": self.artifacts.id_of_client(given["clientID"])},
         }
 
     def _project(self, entity: str, name: str) -> Node | None:
@@ -210,68 +211,67 @@ class Wandb(Door):
     def _mutations(self) -> Node:
         artifacts = self.artifacts
 
-        def upsert_bucket(input: Mapping[str, Any]) -> Node:  # noqa: A002 - as GraphQL names it
-            entity, project, name = input.get("entityName") or self.entity, input.get("modelName"), input.get("name")
+        def upsert_bucket(given: Mapping[str, Any]) -> Node:
+            entity, project, name = given.get("entityName") or self.entity, given.get("modelName"), given.get("name")
             # a run that is known is named by its id
-            path = (input.get("id") or "").removeprefix("run:") or f"{entity}/{project}/{name}"
+            path = (given.get("id") or "").removeprefix("run:") or f"{entity}/{project}/{name}"
             inserted = path not in self.runs
             run = self.runs.setdefault(path, Run(*path.split("/")))
-            run.begin(input)
+            run.begin(given)
             return {"bucket": (self._project(run.entity, run.project) or {})["run"](run.id), "inserted": inserted}
 
-        def create_run_files(input: Mapping[str, Any]) -> Node:  # noqa: A002 - as GraphQL names it
-            path = f"{input['entityName']}/{input['projectName']}/{input['runName']}"
-            files = [{"name": name, "uploadUrl": f"{self.url}/files/{path}/{name}"} for name in input["files"]]
+        def create_run_files(given: Mapping[str, Any]) -> Node:
+            path = f"{given['entityName']}/{given['projectName']}/{given['runName']}"
+            files = [{"name": name, "uploadUrl": f"{self.url}/files/{path}/{name}"} for name in given["files"]]
             return {"runID": f"run:{path}", "uploadHeaders": self._authorization(), "files": files}
 
-        def create_artifact(input: Mapping[str, Any]) -> Node:  # noqa: A002 - as GraphQL names it
-            artifact = artifacts.create(input)
+        def create_artifact(given: Mapping[str, Any]) -> Node:
+            artifact = artifacts.create(given)
             run = self.runs.get(artifact.by)
             if run is not None and artifact.id not in run.logged:
                 run.logged.append(artifact.id)
             return {"artifact": artifacts.node(artifact, self.url)}
 
-        def create_manifest(input: Mapping[str, Any]) -> Node:  # noqa: A002 - as GraphQL names it
-            return _manifest(input["artifactID"], self.url)
+        def create_manifest(given: Mapping[str, Any]) -> Node:
+            return _manifest(given["artifactID"], self.url)
 
-        def update_manifest(input: Mapping[str, Any]) -> Node:  # noqa: A002 - as GraphQL names it
-            return _manifest(input["artifactManifestID"], self.url)
+        def update_manifest(given: Mapping[str, Any]) -> Node:
+            return _manifest(given["artifactManifestID"], self.url)
 
-        def create_files(input: Mapping[str, Any]) -> Node:  # noqa: A002 - as GraphQL names it
-            return {"files": connection(input["artifactFiles"], self._upload)()}
+        def create_files(given: Mapping[str, Any]) -> Node:
+            return {"files": connection(given["artifactFiles"], self._upload)()}
 
-        def use(input: Mapping[str, Any]) -> Node:  # noqa: A002 - as GraphQL names it
-            artifact = artifacts.by_id(input["artifactID"])
+        def use(given: Mapping[str, Any]) -> Node:
+            artifact = artifacts.by_id(given["artifactID"])
             if artifact is None:
                 raise GraphError("artifact not found")
-            self.runs[f"{input['entityName']}/{input['projectName']}/{input['runName']}"].used.append(artifact.id)
+            self.runs[f"{given['entityName']}/{given['projectName']}/{given['runName']}"].used.append(artifact.id)
             return {"artifact": artifacts.node(artifact, self.url)}
 
-        def link(input: Mapping[str, Any]) -> Node:  # noqa: A002 - as GraphQL names it
-            collection, member = artifacts.link(input, "model")
+        def link(given: Mapping[str, Any]) -> Node:
+            collection, member = artifacts.link(given, "model")
             return {
                 "versionIndex": member.version,
                 "artifactMembership": artifacts.membership_node(collection, member, self.url),
             }
 
         def done(change: Any, **options: Any) -> Any:
-            def apply(input: Mapping[str, Any]) -> Node:  # noqa: A002 - as GraphQL names it
-                change(input, **options)
-                return {"success": True, "artifact": {"id": input.get("artifactID")}}
+            def apply(given: Mapping[str, Any]) -> Node:
+                change(given, **options)
+                return {"success": True, "artifact": {"id": given.get("artifactID")}}
 
             return apply
 
-        return {
-            "__typename": "Mutation",
+        changes = {
             "upsertBucket": upsert_bucket,
             "createRunFiles": create_run_files,
-            "markRunFilesUploaded": lambda input: {"success": True},
+            "markRunFilesUploaded": lambda _: {"success": True},
             "createArtifact": create_artifact,
             "createArtifactManifest": create_manifest,
             "updateArtifactManifest": update_manifest,
             "createArtifactFiles": create_files,
-            "commitArtifact": lambda input: {"artifact": artifacts.node(artifacts.commit(input["artifactID"]), self.url)},
-            "updateArtifact": lambda input: {"artifact": artifacts.node(artifacts.update(input), self.url)},
+            "commitArtifact": lambda given: {"artifact": artifacts.node(artifacts.commit(given["artifactID"]), self.url)},
+            "updateArtifact": lambda given: {"artifact": artifacts.node(artifacts.update(given), self.url)},
             "useArtifact": use,
             "linkArtifact": link,
             "unlinkArtifact": done(artifacts.unlink),
@@ -279,6 +279,7 @@ class Wandb(Door):
             "deleteAliases": done(artifacts.alias, remove=True),
             "deleteArtifact": done(artifacts.delete),
         }
+        return {name: partial(_with_input, change) for name, change in changes.items()}
 
     def _upload(self, file: Mapping[str, Any]) -> Node:
         digest = base64.b64decode(file["md5"]).hex()
@@ -294,6 +295,10 @@ class Wandb(Door):
 
     def _authorization(self) -> list[str]:
         return ["Authorization:Basic " + base64.b64encode(f"api:{self.api_key}".encode()).decode()]
+
+
+def _with_input(change: Callable[[Mapping[str, Any]], Node], **arguments: Mapping[str, Any]) -> Node:
+    return change(arguments["input"])
 
 
 def _manifest(identity: str, url: str) -> Node:

@@ -134,7 +134,7 @@ class Run:
         def between(minStep: int = 0, maxStep: int = 2**53, **_: Any) -> list[str]:  # noqa: N803
             return [line for line in history if minStep <= json.loads(line)["_step"] < maxStep]
 
-        def files(names: list[str] | None = None, pattern: str | None = None, **page: Any) -> Node:  # noqa: ARG001
+        def files(names: list[str] | None = None, pattern: str | None = None, **page: Any) -> Node:
             found = [name for name in sorted(self.files) if not names or name in names]
             return connection(found, lambda name: self._file(name, url))(**page)
 
@@ -183,7 +183,7 @@ class Run:
             "__typename": "File",
             "id": f"file:{self.path}/{name}",
             "name": name,
-            "url": lambda upload=False: address,
+            "url": lambda **_: address,
             "directUrl": address,
             "sizeBytes": len(self.files[name]),
             "mimetype": None,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emotions_cli.errors import StorageError, TrainingError
-from emotions_cli.tracking import JsonlTracker, Tracker
+from emotions_cli.tracking import Ending, JsonlTracker, Tracker
 
 
 def lines(path: Path) -> list[dict[str, object]]:
