@@ -132,8 +132,10 @@ def train_command(
         Resuming, typer.Option("--resume", metavar="[auto]", help=_RESUME, rich_help_panel=_RUN, show_default=False)
     ] = Resuming.NO,
     from_run: Annotated[
-        Path | None,
-        typer.Option("--from-run", metavar="DIR", help="Repeat the run in this folder, by its settings.", rich_help_panel=_RUN),
+        str | None,
+        typer.Option(
+            "--from-run", metavar="RUN", help="Repeat a run: its folder, or wandb:ENTITY/PROJECT/ID.", rich_help_panel=_RUN
+        ),
     ] = None,
     allow_changed: Annotated[
         bool, typer.Option("--allow-changed", help="Resume with other device, patience or evaluations.", rich_help_panel=_RUN)
@@ -219,8 +221,8 @@ def train_command(
         raise UsageError("--finish ends a run that was begun.", "Give it with --resume.")
     if from_run is not None and resume is not Resuming.NO:
         raise UsageError("--from-run begins a run, --resume goes on with one.", "Give one of them.")
-    record = None if from_run is None else _recorded_settings(from_run)
-    resolved = resolve_settings(settings, assignments, record, **options)
+    earlier = None if from_run is None else _recorded(from_run)
+    resolved = resolve_settings(settings, assignments, None if earlier is None else earlier.settings, **options)
     rank, cluster = rank_of(os.environ), Cluster.from_environment(os.environ)
     end_with_parent(os.environ)
     if rank is None and ((processes or 1) > 1 or (cluster is not None and cluster.machines > 1)):
@@ -234,10 +236,11 @@ def train_command(
                 # before the data is loaded, which may take long
                 folder.refuse_if_taken(force=force)
             if folder is not None and resume is not Resuming.NO and folder.settings.exists():
-                resolved = resolve_settings(settings, assignments, folder.settings, **options)
+                from emotions_cli.settings.sources import Record
+
+                resolved = resolve_settings(settings, assignments, Record.of_file(folder.settings), **options)
             job = _training_job(resolved, folder, force=force, resume=resume, allow_changed=allow_changed, finish=finish)
             job = replace(job, remote=remote, processes=processes_of(os.environ), profile=profile)
-            earlier = None if from_run is None else _recorded(from_run)
             if not rank:
                 say([*job.dataset.notes, *(earlier.doubts(job) if earlier else ())])
             with _left_at_once(job):
@@ -270,20 +273,13 @@ def _left_at_once(job: TrainingJob) -> Iterator[None]:
         os._exit(code)
 
 
-def _recorded_settings(run: Path) -> Path:
-    from emotions_cli.training.run_folder import RunFolder
+def _recorded(run: str) -> Recorded:
+    from emotions_cli.extras import require
 
-    settings = RunFolder(run).settings
-    if not settings.is_file():
-        raise TrainingError(f"'{run}' is no run: it has no {settings.name}.", "Name the folder of a run.")
-    return settings
-
-
-def _recorded(run: Path) -> Recorded:
+    require("train", "Training")
     from emotions_cli.training.repeat import Recorded
-    from emotions_cli.training.run_folder import RunFolder
 
-    return Recorded.of(RunFolder(run))
+    return Recorded.named(run)
 
 
 def _train(job: TrainingJob, stop: Stop, console: Console) -> Finished | None:

@@ -11,9 +11,9 @@ from typing import Any
 from emotions_cli.data.columns import choose_columns, label_parser
 from emotions_cli.data.dataset import LabelledText
 from emotions_cli.data.files import LabelledRows
-from emotions_cli.errors import DataError
+from emotions_cli.errors import DataError, exception_chain
 from emotions_cli.extras import require
-from emotions_cli.hub_client import NO_NETWORK, exception_chain, prepare_hub_client
+from emotions_cli.hub_client import NO_NETWORK, prepare_hub_client
 
 PREFIX = "hf:"
 COMMIT = re.compile(r"[0-9a-f]{40}")

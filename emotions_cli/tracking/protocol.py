@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 NOTHING: Mapping[str, Any] = {}
+# what is told at the end: sha256 of the bundle's weights
+WEIGHTS = "weights_sha256"
 
 
 class Ending(StrEnum):

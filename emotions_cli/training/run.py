@@ -21,7 +21,7 @@ from emotions_cli.settings.model import CheckpointSettings
 from emotions_cli.settings.render import record_text
 from emotions_cli.settings.sources import masked
 from emotions_cli.streams.atomic import whole_directory
-from emotions_cli.tracking import Ending
+from emotions_cli.tracking import WEIGHTS, Ending
 from emotions_cli.training.build import build_accelerator, load_weights
 from emotions_cli.training.checkpoints import Checkpoint
 from emotions_cli.training.course import Wish, run_course
@@ -40,9 +40,6 @@ from emotions_cli.training.versions import versions
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-# what a tracker is told of the bundle
-WEIGHTS_SUMMARY = "weights_sha256"
 
 
 def train(job: TrainingJob) -> Generator[Event]:
@@ -245,7 +242,7 @@ class _Run:
         if note is not None:
             yield note
         manifest = Bundle.open(self.job.folder.model, verify=False).manifest
-        self.job.tracker.conclude({WEIGHTS_SUMMARY: manifest.files[WEIGHTS_FILE]})
+        self.job.tracker.conclude({WEIGHTS: manifest.files[WEIGHTS_FILE]})
         return judgement
 
     def _described(self) -> tuple[dict[str, Any], dict[str, Any]]:
