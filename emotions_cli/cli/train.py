@@ -279,6 +279,8 @@ def _recorded(run: str) -> Recorded:
     require("train", "Training")
     from emotions_cli.training.repeat import Recorded
 
+    _without_telemetry()
+
     return Recorded.named(run)
 
 
@@ -368,9 +370,15 @@ def _tracker(folder: RunFolder, wandb: WandbSettings) -> Tracker:
 
     trackers: dict[str, Tracker] = {"jsonl": JsonlTracker(folder.metrics, folder.throughput)}
     if wandb.mode != "disabled":
+        _without_telemetry()
         options = wandb.model_dump(exclude={"mode"})
         trackers["wandb"] = BackgroundTracker(WandbTracker(folder.path, wandb.mode, **options), "W&B")
     return Trackers(trackers)
+
+
+def _without_telemetry() -> None:
+    """Keep W&B's client from reporting on itself, which it does offline too; whoever wants that says so."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 
 def _print_finished(finished: Finished) -> None:

@@ -44,6 +44,8 @@ class WandbTracker:
     def start(self, run: Mapping[str, Any], config: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> None:
         import wandb
 
+        # not init's alone: artifacts and the login speak too
+        wandb.setup(settings=wandb.Settings(silent=True))
         if state is not None:
             self.run_id = state["id"]
         self._run = wandb.init(

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,29 +14,13 @@ from typing import Any
 import pytest
 from conftest import read_until
 from servers.door import HANG, OK, REFUSE
-from servers.wandb import Wandb, running_wandb
+from servers.wandb import Wandb
 from servers.wandb_runs import Run
 from typer.testing import Result
 
 Emotions = Callable[..., Result]
 
 RECIPE = ["--max-length", "48", "--precision", "fp32", "--learning-rate", "0.005", "--batch-size", "6"]
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Wandb]:
-    """An empty server that the client in this process speaks to, and forgets behind the test."""
-    import wandb
-
-    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
-    with running_wandb() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        wandb.teardown()
-        yield server
-        server.calm()
-        wandb.teardown()
 
 
 def _arguments(base: Path, data: Path, *more: str) -> list[str]:
@@ -60,7 +44,7 @@ def _assert_nothing_lost(run: Run) -> None:
     assert [line["loss"] for line in run.history] == pytest.approx([line["loss"] for line in steps])
 
 
-def test_a_run_arrives(server: Wandb, emotions: Emotions, tiny_base: Path, easy_data: Path) -> None:
+def test_a_run_arrives(wandb_server: Wandb, emotions: Emotions, tiny_base: Path, easy_data: Path) -> None:
     for command in (["init", "-q"], ["add", "tracked"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "one"]):
         Path("tracked").write_text("one", encoding="utf-8")
         subprocess.run(["git", *command], check=True)
@@ -69,8 +53,10 @@ def test_a_run_arrives(server: Wandb, emotions: Emotions, tiny_base: Path, easy_
     result = emotions(*_arguments(tiny_base, easy_data, "--epochs", "3", "--wandb", "--set", "wandb.tags=one,two", *secret))
     assert result.exit_code == 0, result.stderr
     assert "W&B" not in result.stderr
+    assert "wandb" not in result.stderr.replace("--wandb", "")
+    assert not [name for _, name in wandb_server.requests if "otel" in name]
 
-    run = server.run
+    run = wandb_server.run
     assert (run.entity, run.project, run.state, run.tags) == ("team", "emotions", "finished", ["one", "two"])
     _assert_nothing_lost(run)
     evaluated = [line for line in _measured() if "validation" in line]
@@ -97,16 +83,16 @@ def test_a_run_arrives(server: Wandb, emotions: Emotions, tiny_base: Path, easy_
 
 
 def test_a_stopped_run_is_preempting_and_goes_on_under_its_id(
-    server: Wandb, emotions: Emotions, tiny_base: Path, easy_data: Path
+    wandb_server: Wandb, emotions: Emotions, tiny_base: Path, easy_data: Path
 ) -> None:
-    arguments = _arguments(tiny_base, easy_data, "--epochs", "150", "--wandb")
+    arguments = _arguments(tiny_base, easy_data, "--epochs", "40", "--eval-steps", "40", "--wandb")
     command = [sys.executable, "-m", "emotions_cli", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
-        read_until(process, "epoch 3, step")
+        read_until(process, "step 40 of")
         process.terminate()
         rest = process.communicate(timeout=30)[1]
         assert process.returncode == 75, rest
-    run = server.run
+    run = wandb_server.run
     assert (run.state, run.starts) == ("preempted", 1)
     assert "W&B" not in rest
     _assert_nothing_lost(run)
@@ -114,45 +100,55 @@ def test_a_stopped_run_is_preempting_and_goes_on_under_its_id(
 
     again = emotions(*arguments, "--resume")
     assert again.exit_code == 0, again.stderr
-    assert (server.run.state, server.run.starts) == ("finished", 2)
-    assert len(server.run.history) == 450 > stopped_at
-    _assert_nothing_lost(server.run)
-    assert server.run.summary["weights_sha256"] == _manifest()["files"]["model.safetensors"]
+    assert (wandb_server.run.state, wandb_server.run.starts) == ("finished", 2)
+    assert len(wandb_server.run.history) == 120 > stopped_at
+    _assert_nothing_lost(wandb_server.run)
+    assert wandb_server.run.summary["weights_sha256"] == _manifest()["files"]["model.safetensors"]
 
 
 def test_a_server_that_refuses_now_and_then_loses_nothing(
-    server: Wandb, emotions: Emotions, tiny_base: Path, easy_data: Path
+    wandb_server: Wandb, emotions: Emotions, tiny_base: Path, easy_data: Path
 ) -> None:
     numbers = count()
-    server.plan = lambda *_: REFUSE if next(numbers) % 3 == 1 else OK
+    wandb_server.plan = lambda *_: REFUSE if next(numbers) % 3 == 1 else OK
     result = emotions(*_arguments(tiny_base, easy_data, "--epochs", "3", "--wandb"))
     assert result.exit_code == 0, result.stderr
     assert "W&B" not in result.stderr
     assert next(numbers) > 6
-    assert server.run.state == "finished"
-    _assert_nothing_lost(server.run)
-    assert server.run.summary["weights_sha256"] == _manifest()["files"]["model.safetensors"]
+    assert wandb_server.run.state == "finished"
+    _assert_nothing_lost(wandb_server.run)
+    assert wandb_server.run.summary["weights_sha256"] == _manifest()["files"]["model.safetensors"]
 
 
 def test_a_wrong_key_stops_nothing_and_is_said_once(
-    server: Wandb, emotions: Emotions, tiny_base: Path, easy_data: Path, monkeypatch: pytest.MonkeyPatch
+    wandb_server: Wandb, emotions: Emotions, tiny_base: Path, easy_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "f" * 40)
     result = emotions(*_arguments(tiny_base, easy_data, "--epochs", "3", "--wandb"))
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count("W&B") == 1
     assert "note: W&B takes no more: " in result.stderr
-    assert server.runs == {}
+    assert wandb_server.runs == {}
     assert _manifest()["metrics"]
 
 
 def test_a_server_that_falls_silent_stops_nothing_and_that_is_said_once(
-    server: Wandb, emotions: Emotions, tiny_base: Path, easy_data: Path, monkeypatch: pytest.MonkeyPatch
+    wandb_server: Wandb, emotions: Emotions, tiny_base: Path, easy_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("emotions_cli.tracking.wandb.FINISH_SECONDS", 1.0)
-    server.plan = lambda _, name: HANG if name.endswith("file_stream") else OK
+    wandb_server.plan = lambda _, name: HANG if name.endswith("file_stream") else OK
     result = emotions(*_arguments(tiny_base, easy_data, "--epochs", "3", "--wandb"))
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count("W&B") == 1
-    assert server.run.history == []
+    assert wandb_server.run.history == []
     assert _manifest()["metrics"]
+
+
+def test_offline_nothing_is_sent(wandb_server: Wandb, emotions: Emotions, tiny_base: Path, easy_data: Path) -> None:
+    import wandb
+
+    result = emotions(*_arguments(tiny_base, easy_data, "--epochs", "1", "--wandb", "offline"))
+    assert result.exit_code == 0, result.stderr
+    wandb.teardown()
+    assert wandb_server.requests == []
+    assert list(Path("run/wandb").glob("offline-run-*/run-*.wandb"))
