@@ -15,6 +15,7 @@
     │   ├── ProcessLost            69  another process of the run has ended
     │   └── TrainingStopped        75  a signal came; the run can be resumed
     ├── AnsweringStopped       75, 130 a signal came; the output can be resumed
+    ├── WandbError                 1   Weights & Biases does not answer, or not with what was asked for
     ├── StorageError               1   a file that can't be written (full disk, no permission)
     └── GateFailed                 3   a quality gate said no
 
@@ -25,7 +26,7 @@ libraries are mapped to these where the library is called, chained with ``from``
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -126,6 +127,10 @@ class StorageError(EmotionsError):
     """A file can't be written."""
 
 
+class WandbError(EmotionsError):
+    """Weights & Biases does not answer, refuses, or has no such thing."""
+
+
 class GateFailed(EmotionsError):
     """A quality gate said no."""
 
@@ -136,3 +141,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the known name most like ``name``, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{matches[0]}'?" if matches else ""
+
+
+def exception_chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and all that led to it."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__

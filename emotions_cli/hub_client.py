@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import sys
 import urllib.request
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 CONNECT_SECONDS = 5.0
@@ -45,13 +44,3 @@ def _answers(endpoint: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def exception_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all that led to it."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from servers.wandb import Wandb, running_wandb
 from typer.testing import CliRunner, Result
 
 from emotions_cli.cli.app import app
@@ -137,6 +138,22 @@ def run_training(dataset: Dataset, base: Path, folder: Path, **settings: object)
     finished = events[-1]
     assert isinstance(finished, Finished)
     return finished
+
+
+@pytest.fixture
+def wandb_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Wandb]:
+    """An empty server that the client in this process speaks to, and forgets behind the test."""
+    import wandb
+
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+    with running_wandb() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        wandb.teardown()
+        yield server
+        server.calm()
+        wandb.teardown()
 
 
 def untraced() -> dict[str, str]:

@@ -22,6 +22,7 @@ LAYERS = {
     "streams": 1,
     "metrics": 1,
     "hub_client": 1,
+    "wandb_client": 1,
     "encoding": 1,
     "data": 2,
     "models": 2,

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from emotions_cli.inference import Classifier
     from emotions_cli.settings import ResolvedSettings, Settings
     from emotions_cli.settings.model import InferenceSettings
+    from emotions_cli.settings.sources import Record
 
 
 def resolve_settings(
-    file: Path | None, assignments: list[str] | None, record: Path | None = None, **sections: dict[str, Any]
+    file: Path | None, assignments: list[str] | None, record: Record | None = None, **sections: dict[str, Any]
 ) -> ResolvedSettings:
     """Resolve settings from options by section, ``--set`` assignments, environment and file, then the record of a run.
 

@@ -132,8 +132,10 @@ def train_command(
         Resuming, typer.Option("--resume", metavar="[auto]", help=_RESUME, rich_help_panel=_RUN, show_default=False)
     ] = Resuming.NO,
     from_run: Annotated[
-        Path | None,
-        typer.Option("--from-run", metavar="DIR", help="Repeat the run in this folder, by its settings.", rich_help_panel=_RUN),
+        str | None,
+        typer.Option(
+            "--from-run", metavar="RUN", help="Repeat a run: its folder, or wandb:ENTITY/PROJECT/ID.", rich_help_panel=_RUN
+        ),
     ] = None,
     allow_changed: Annotated[
         bool, typer.Option("--allow-changed", help="Resume with other device, patience or evaluations.", rich_help_panel=_RUN)
@@ -219,8 +221,8 @@ def train_command(
         raise UsageError("--finish ends a run that was begun.", "Give it with --resume.")
     if from_run is not None and resume is not Resuming.NO:
         raise UsageError("--from-run begins a run, --resume goes on with one.", "Give one of them.")
-    record = None if from_run is None else _recorded_settings(from_run)
-    resolved = resolve_settings(settings, assignments, record, **options)
+    earlier = None if from_run is None else _recorded(from_run)
+    resolved = resolve_settings(settings, assignments, None if earlier is None else earlier.settings, **options)
     rank, cluster = rank_of(os.environ), Cluster.from_environment(os.environ)
     end_with_parent(os.environ)
     if rank is None and ((processes or 1) > 1 or (cluster is not None and cluster.machines > 1)):
@@ -235,10 +237,11 @@ def train_command(
                 # before the data is loaded, which may take long
                 folder.refuse_if_taken(force=force)
             if folder is not None and resume is not Resuming.NO and folder.settings.exists():
-                resolved = resolve_settings(settings, assignments, folder.settings, **options)
+                from emotions_cli.settings.sources import Record
+
+                resolved = resolve_settings(settings, assignments, Record.of_file(folder.settings), **options)
             job = _training_job(resolved, folder, force=force, resume=resume, allow_changed=allow_changed, finish=finish)
             job = replace(job, remote=remote, processes=processes_of(os.environ), profile=profile)
-            earlier = None if from_run is None else _recorded(from_run)
             if not rank:
                 say([*job.dataset.notes, *(earlier.doubts(job) if earlier else ())])
             with left_at_once(job.tracker.hangs, processes=job.processes):
@@ -275,20 +278,15 @@ def left_at_once(hangs: Callable[[], bool], *, processes: int = 1) -> Iterator[N
         os._exit(code)
 
 
-def _recorded_settings(run: Path) -> Path:
-    from emotions_cli.training.run_folder import RunFolder
+def _recorded(run: str) -> Recorded:
+    from emotions_cli.extras import require
 
-    settings = RunFolder(run).settings
-    if not settings.is_file():
-        raise TrainingError(f"'{run}' is no run: it has no {settings.name}.", "Name the folder of a run.")
-    return settings
-
-
-def _recorded(run: Path) -> Recorded:
+    require("train", "Training")
     from emotions_cli.training.repeat import Recorded
-    from emotions_cli.training.run_folder import RunFolder
 
-    return Recorded.of(RunFolder(run))
+    _without_telemetry()
+
+    return Recorded.named(run)
 
 
 def _train(job: TrainingJob, stop: Stop, console: Console) -> Finished | None:
@@ -382,9 +380,15 @@ def tracker_of(folder: RunFolder, wandb: WandbSettings) -> Tracker:
 
     trackers: dict[str, Tracker] = {"jsonl": JsonlTracker(folder.metrics, folder.throughput)}
     if wandb.mode != "disabled":
+        _without_telemetry()
         options = wandb.model_dump(exclude={"mode"})
         trackers["wandb"] = BackgroundTracker(WandbTracker(folder.path, wandb.mode, **options), "W&B")
     return Trackers(trackers)
+
+
+def _without_telemetry() -> None:
+    """Keep W&B's client from reporting on itself, which it does offline too; whoever wants that says so."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 
 def _print_finished(finished: Finished) -> None:

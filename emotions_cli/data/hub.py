@@ -12,9 +12,9 @@ from emotions_cli.data.columns import Columns, choose_columns, label_parser
 from emotions_cli.data.dataset import Coder, LabelledTexts
 from emotions_cli.data.files import LabelledRows
 from emotions_cli.data.mapped import LARGE_ROWS, mapped_texts
-from emotions_cli.errors import DataError
+from emotions_cli.errors import DataError, exception_chain
 from emotions_cli.extras import require
-from emotions_cli.hub_client import NO_NETWORK, exception_chain, prepare_hub_client
+from emotions_cli.hub_client import NO_NETWORK, prepare_hub_client
 
 PREFIX = "hf:"
 COMMIT = re.compile(r"[0-9a-f]{40}")

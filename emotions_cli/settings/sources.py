@@ -50,6 +50,42 @@ class _Source:
 
 
 @dataclass(frozen=True)
+class Record:
+    """The settings of an earlier run, whose values stand in for the defaults.
+
+    Attributes:
+        name: Where they were written down.
+        layer: The values; secrets are not among them.
+    """
+
+    name: str
+    layer: Layer
+
+    @classmethod
+    def of_file(cls, path: Path) -> Record:
+        """Read a settings file.
+
+        Raises:
+            SettingsError: It is not there, or no settings file.
+        """
+        return cls(str(path), _read_file(path, must_exist=True))
+
+    @classmethod
+    def of_values(cls, name: str, values: Mapping[str, Any]) -> Record:
+        """Take what :func:`masked` returned; keys without a value and secrets are left out, as in a run's file.
+
+        Raises:
+            SettingsError: They are not of that form.
+        """
+        _check_sections(values, name)
+        layer = {
+            section: {key: value for key, value in keys.items() if value is not None and not _is_secret(section, key)}
+            for section, keys in values.items()
+        }
+        return cls(name, layer)
+
+
+@dataclass(frozen=True)
 class ResolvedSettings:
     """Validated settings, and the source of every value that is not a default."""
 
@@ -77,7 +113,7 @@ def resolve(
     *,
     file: Path | None = None,
     environment: Mapping[str, str] | None = None,
-    record: Path | None = None,
+    record: Record | None = None,
 ) -> ResolvedSettings:
     """Merge all sources into settings.
 
@@ -85,16 +121,14 @@ def resolve(
         command_line: Section → key → value of the options given; ``None`` values count as not given.
         file: A settings file that must exist; without it ``settings.toml`` of the working directory, if there.
         environment: Variables to read; the process's own when not given.
-        record: The settings file of an earlier run, whose values stand in for the defaults.
+        record: The settings of an earlier run, whose values stand in for the defaults.
 
     Raises:
         SettingsError: An unknown key or a value that does not fit, with the source that holds it.
     """
     environment = os.environ if environment is None else environment
     path = file or DEFAULT_FILE
-    layers = (
-        [] if record is None else [_Source(str(record), _read_file(record, must_exist=True), lambda *_: str(record), typed=True)]
-    )
+    layers = [] if record is None else [_Source(record.name, record.layer, lambda *_: record.name, typed=True)]
     layers += [
         _Source(str(path), _read_file(path, must_exist=file is not None), lambda *_: str(path), typed=True),
         _Source("The environment", _read_environment(environment), _variable),
@@ -133,6 +167,12 @@ def _read_file(path: Path, *, must_exist: bool) -> Layer:
         ) from error
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}", "Check its path and permissions.") from error
+    _check_sections(content, str(path))
+    return content
+
+
+def _check_sections(content: Mapping[str, Any], path: str) -> None:
+    """Refuse anything but sections with keys."""
     for section, values in content.items():
         if section not in Settings.model_fields and not isinstance(values, dict):
             near = next((f" Did you mean '{s}.{key}'?" for s, key in _all_keys() if key == section), "")
@@ -141,7 +181,6 @@ def _read_file(path: Path, *, must_exist: bool) -> Layer:
             raise SettingsError(f"{path}: unknown section '{section}'.{nearest(section, Settings.model_fields)}", _KEYS_HINT)
         if not isinstance(values, dict):
             raise SettingsError(f"{path}: '{section}' is a section, not a key.", f"Write [{section}] and its keys below.")
-    return content
 
 
 def _read_environment(environment: Mapping[str, str]) -> Layer:

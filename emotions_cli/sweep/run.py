@@ -25,7 +25,7 @@ from emotions_cli.sweep.space import SECTION, Space, with_params
 from emotions_cli.sweep.storage import StudyStorage
 from emotions_cli.sweep.study import State, SweepStudy, TrialRecord, best_of, ranked
 from emotions_cli.tracking import Tracker
-from emotions_cli.training import Evaluated, Finishing, Resume, Resumed, Started, TrainingJob, train
+from emotions_cli.training import Evaluated, Resume, Resumed, Started, TrainingJob, train
 from emotions_cli.training.base_models import find_base_model
 from emotions_cli.training.identity import differences, identity_of, recorded_identity
 from emotions_cli.training.job import check_trainable
@@ -195,7 +195,8 @@ class _Sweep:
             # of a process that was killed before it saved
             shutil.rmtree(run.path, ignore_errors=True)
         steps = 0
-        with closing(train(self._run_job(trial, run))) as events:
+        job = replace(self._run_job(trial, run), bundle=False, enough=lambda: outcome.over)
+        with closing(train(job)) as events:
             try:
                 for event in events:
                     match event:
@@ -203,18 +204,14 @@ class _Sweep:
                             steps = event.steps
                         case Resumed():
                             outcome.best = event.best
+                            # the process may have been killed between the evaluation and the end of the trial
+                            self._give_up_hopeless(trial, outcome)
                         case Evaluated():
                             outcome.best = event.value if event.improved else outcome.best
                             self._judge(trial, event, round(WHOLE * event.step / steps), outcome)
-                        case Finishing():
-                            if event.failure is not None:
-                                outcome.give_up(f"diverged: {event.failure.message}")
-                            outcome.over = True
                         case _:
                             pass
                     yield Trained(trial.number, event)
-                    if outcome.over:
-                        return
             except LossNotFinite as error:
                 outcome.give_up(f"diverged: {error.message}")
             except TrainingStopped as error:
@@ -227,7 +224,11 @@ class _Sweep:
     def _judge(self, trial: TrialRecord, event: Evaluated, share: int, outcome: _Outcome) -> None:
         if event.value == event.value:
             self.study.report(trial, share, event.value)
+        self._give_up_hopeless(trial, outcome)
+
+    def _give_up_hopeless(self, trial: TrialRecord, outcome: _Outcome) -> None:
         if self.plan.prune and self.study.hopeless(trial):
+            share = max(self.study.read(trial).reports)
             outcome.give_up(f"fell behind after {share / WHOLE:.0%} of its run")
 
     def _run_job(self, trial: TrialRecord, run: RunFolder) -> TrainingJob:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from emotions_cli.tracking.protocol import NOTHING, Tracker
+from emotions_cli.tracking.protocol import NOTHING, Ending, Tracker
 
 # lines that wait for a tracker that is slow; behind them new ones are left out
 MOST_WAITING = 10_000
@@ -53,13 +53,16 @@ class BackgroundTracker:
     def hangs(self) -> bool:
         return self._thread.is_alive()
 
-    def finish(self, *, resumable: bool = False) -> None:
+    def conclude(self, values: Mapping[str, Any]) -> None:
+        self._put(partial(self._tracker.conclude, values))
+
+    def finish(self, ending: Ending) -> None:
         if not self._thread.is_alive():
             return
-        patience = self._hurry if resumable else self._patience
+        patience = self._hurry if ending is Ending.STOPPED else self._patience
         deadline = time.monotonic() + patience
         with suppress(queue.Full):
-            self._waiting.put(partial(self._tracker.finish, resumable=resumable), timeout=patience)
+            self._waiting.put(partial(self._tracker.finish, ending), timeout=patience)
             self._waiting.put(None, timeout=max(deadline - time.monotonic(), 0.0))
         self._thread.join(max(deadline - time.monotonic(), 0.0))
         if self._thread.is_alive():

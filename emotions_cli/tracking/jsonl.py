@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from emotions_cli.errors import TrainingError
 from emotions_cli.streams.atomic import storage_errors
-from emotions_cli.tracking.protocol import NOTHING
+from emotions_cli.tracking.protocol import NOTHING, Ending
 
 
 class JsonlTracker:
@@ -52,7 +52,10 @@ class JsonlTracker:
     def hangs(self) -> bool:
         return False
 
-    def finish(self, *, resumable: bool = False) -> None:  # noqa: ARG002 - the lines say it
+    def conclude(self, values: Mapping[str, Any]) -> None:
+        """The bundle beside the file says it."""
+
+    def finish(self, ending: Ending) -> None:  # noqa: ARG002 - the lines say it
         while self._streams:
             self._streams.popitem()[1].close()
 

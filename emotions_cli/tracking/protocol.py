@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Any, Protocol
 
 NOTHING: Mapping[str, Any] = {}
+# what is told at the end: sha256 of the bundle's weights
+WEIGHTS = "weights_sha256"
+
+
+class Ending(StrEnum):
+    """How a process's part of a run ended."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+    """It is to go on."""
+    FAILED = "failed"
 
 
 class Tracker(Protocol):
@@ -32,5 +44,8 @@ class Tracker(Protocol):
     def hangs(self) -> bool:
         """Say whether it is still at work behind its end, so that the process had better not wait for it."""
 
-    def finish(self, *, resumable: bool = False) -> None:
-        """End the run, or this process's part of a run that is to go on; called exactly once, also after an error."""
+    def conclude(self, values: Mapping[str, Any]) -> None:
+        """Take what is known of the run as a whole, once its bundle is written."""
+
+    def finish(self, ending: Ending) -> None:
+        """End the run, or this process's part of it; called exactly once, also after an error."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from emotions_cli.tracking.protocol import NOTHING, Tracker
+from emotions_cli.tracking.protocol import NOTHING, Ending, Tracker
 
 
 class Trackers:
@@ -36,6 +36,10 @@ class Trackers:
     def hangs(self) -> bool:
         return any(tracker.hangs() for tracker in self._trackers.values())
 
-    def finish(self, *, resumable: bool = False) -> None:
+    def conclude(self, values: Mapping[str, Any]) -> None:
         for tracker in self._trackers.values():
-            tracker.finish(resumable=resumable)
+            tracker.conclude(values)
+
+    def finish(self, ending: Ending) -> None:
+        for tracker in self._trackers.values():
+            tracker.finish(ending)

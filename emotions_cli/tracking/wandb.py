@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from emotions_cli.errors import EXIT_OK, EXIT_STOPPED
-from emotions_cli.tracking.protocol import NOTHING
+from emotions_cli.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED
+from emotions_cli.tracking.protocol import NOTHING, Ending
 
+EXIT_CODES = {Ending.DONE: EXIT_OK, Ending.STOPPED: EXIT_STOPPED, Ending.FAILED: EXIT_ERROR}
 INIT_SECONDS = 20.0
 FINISH_SECONDS = 30.0
 
@@ -43,6 +44,8 @@ class WandbTracker:
     def start(self, run: Mapping[str, Any], config: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> None:
         import wandb
 
+        # not init's alone: artifacts and the login speak too
+        wandb.setup(settings=wandb.Settings(silent=True))
         if state is not None:
             self.run_id = state["id"]
         self._run = wandb.init(
@@ -63,6 +66,8 @@ class WandbTracker:
                 disable_code=True,
                 init_timeout=INIT_SECONDS,
                 finish_timeout=FINISH_SECONDS,
+                # else it would leave without a word that something is missing
+                finish_timeout_raises=True,
             ),
         )
 
@@ -89,12 +94,15 @@ class WandbTracker:
         """It works in the thread that calls it."""
         return False
 
-    def finish(self, *, resumable: bool = False) -> None:
+    def conclude(self, values: Mapping[str, Any]) -> None:
+        self._run.summary.update(dict(values))
+
+    def finish(self, ending: Ending) -> None:
         if self._run is None:
             return
-        if resumable:
+        if ending is Ending.STOPPED:
             self._run.mark_preempting()
-        self._run.finish(exit_code=EXIT_STOPPED if resumable else EXIT_OK)
+        self._run.finish(exit_code=EXIT_CODES[ending])
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float | bool]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotions_cli.encoding import CONFIG_FILE
-from emotions_cli.errors import ModelError
-from emotions_cli.hub_client import NO_NETWORK, exception_chain, prepare_hub_client
+from emotions_cli.errors import ModelError, exception_chain
+from emotions_cli.hub_client import NO_NETWORK, prepare_hub_client
 from emotions_cli.models.bundle import COMPACT_FILE, WEIGHTS_FILE
 from emotions_cli.models.ref import BUILTIN, MODEL_FOLDER, builtin_folder
 from emotions_cli.streams.hashing import sha256_of

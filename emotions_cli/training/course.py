@@ -26,9 +26,10 @@ def run_course(
     evaluate: Callable[[], Judgement],
     due: Callable[[int], bool],
     save: Callable[[], None],
+    enough: Callable[[], bool] = lambda: False,
     wish: Callable[[int], Wish] = lambda _: Wish(),
 ) -> Iterator[Step | Evaluated]:
-    """Make the steps, evaluate and save between them, and end when patience runs out.
+    """Make the steps, evaluate and save between them, and end when patience runs out or there is enough.
 
     After each evaluation the run is saved, so that the best weights always lie in a checkpoint. Whoever takes an event has dealt
     with it when the next one is asked for: what is saved then includes it.
@@ -39,6 +40,7 @@ def run_course(
         evaluate: Judges the weights as they stand.
         due: Whether to evaluate after a step, by its number.
         save: Keeps everything needed to go on from here.
+        enough: Asked after every evaluation whether it was the last one.
         wish: Asked after every step for what else is wanted, by its number.
 
     Raises:
@@ -57,13 +59,13 @@ def run_course(
         yield Evaluated(progress.step, progress.epoch, judgement, value, improved, loss)
         save()
 
-    def patience_ran_out() -> bool:
-        return selection.exhausted
+    def over() -> bool:
+        return selection.exhausted or enough()
 
     if progress.step and due(progress.step) and progress.evaluated != progress.step:
         # it was stopped right before
         yield from evaluated()
-    if patience_ran_out():
+    if over():
         return
     for step in steps:
         progress.made(step)
@@ -74,7 +76,7 @@ def run_course(
             raise TrainingStopped
         if due(step.number):
             yield from evaluated()
-            if patience_ran_out():
+            if over():
                 return
         elif wanted.save:
             save()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from emotions_cli.errors import TrainingError
 from emotions_cli.metrics.judgement import Judgement
 
 
@@ -77,13 +76,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Finishing:
-    """No step comes any more: the bundle is about to be written.
-
-    Attributes:
-        failure: Why the run ended before its last step, where the loss exploded; the bundle is that of the best weights.
-    """
-
-    failure: TrainingError | None = None
+    """No step comes any more: the bundle is about to be written."""
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,20 @@ def identity_of(dataset: Dataset, settings: TrainingSettings, **more: Any) -> di
 
 def recorded_identity(manifest: Manifest) -> dict[str, Any]:
     """Describe the run that a bundle comes from, as far as its manifest tells."""
-    values = manifest.settings.get("training", {})
+    return identity_from(manifest.settings, manifest.data.get("fingerprint"), manifest.base_model.get("sha256"))
+
+
+def identity_from(settings: Mapping[str, Any], fingerprint: str | None, base_model: str | None) -> dict[str, Any]:
+    """Describe a run by what was written down of it.
+
+    Args:
+        settings: All of them, plain values.
+        fingerprint: Of the data.
+        base_model: sha256 of the weights that it began with.
+    """
+    values = settings.get("training", {})
     recorded = {f"training.{key}": value for key, value in values.items() if key not in _PLACES}
-    return {"data": manifest.data.get("fingerprint"), **recorded, "base model": manifest.base_model.get("sha256")}
+    return {"data": fingerprint, **recorded, "base model": base_model}
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:

@@ -44,6 +44,8 @@ class TrainingJob:
         profile: Follow some steps with a profiler, and write where their time goes.
         cache: Folder for the token ids of large data; ``None`` keeps them in memory.
         finish: Go on, but take no further step: the best weights so far become the model.
+        bundle: Write one; else the run ends with its best weights in a checkpoint.
+        enough: Asked after every evaluation whether to train no further.
         stop: Asked after every step and between the batches of an evaluation; when it says yes, the run is saved and ends.
     """
 
@@ -59,6 +61,8 @@ class TrainingJob:
     remote: RemoteRun | None = None
     finish: bool = False
     cache: Path | None = None
+    bundle: bool = True
+    enough: Callable[[], bool] = lambda: False
     stop: Callable[[], bool] = lambda: False
 
 

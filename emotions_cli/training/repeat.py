@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from emotions_cli.errors import TrainingError
 from emotions_cli.models.bundle import MANIFEST_FILE, WEIGHTS_FILE, Bundle
-from emotions_cli.training.identity import differences, identity_of, recorded_identity
+from emotions_cli.settings.sources import Record
+from emotions_cli.tracking import TrackedRun
+from emotions_cli.training.identity import differences, identity_from, identity_of, recorded_identity
 from emotions_cli.training.job import TrainingJob
 from emotions_cli.training.parts import Origins
 from emotions_cli.training.run_folder import RunFolder
 from emotions_cli.training.versions import versions
+from emotions_cli.wandb_client import WandbRef, is_wandb
 
 
 @dataclass(frozen=True)
@@ -20,28 +25,54 @@ class Recorded:
 
     Attributes:
         name: What the user calls it.
+        settings: Those it was resolved to.
         identity: What it was made of, see :mod:`emotions_cli.training.identity`.
         versions: Of this package, Python and the libraries.
         weights: sha256 of the weights it ended with; ``None`` where it did not end.
     """
 
     name: str
+    settings: Record
     identity: Mapping[str, Any]
     versions: Mapping[str, str]
     weights: str | None
 
     @classmethod
-    def of(cls, folder: RunFolder) -> Recorded:
-        """Read a run's folder.
+    def named(cls, reference: str) -> Recorded:
+        """Read a run's folder, or what W&B has of it.
+
+        Args:
+            reference: A folder, or ``wandb:entity/project/run``.
 
         Raises:
+            UsageError: The reference is of neither form.
+            TrainingError: The folder is no run.
+            SettingsError: Its settings can't be read.
             ModelError: Its bundle can't be read.
+            WandbError: W&B can't be read, or the run comes from another tool.
         """
+        if is_wandb(reference):
+            return cls._tracked(TrackedRun.read(WandbRef.parse_run(reference)))
+        return cls._kept(RunFolder(Path(reference)))
+
+    @classmethod
+    def _tracked(cls, run: TrackedRun) -> Recorded:
+        config = run.config
+        settings = Record.of_values(run.name, config["settings"])
+        identity = identity_from(config["settings"], config["fingerprint"], config.get("base_model_sha256"))
+        return cls(run.name, settings, identity, config.get("versions") or {}, run.weights)
+
+    @classmethod
+    def _kept(cls, folder: RunFolder) -> Recorded:
+        if not folder.settings.is_file():
+            raise TrainingError(f"'{folder}' is no run: it has no {folder.settings.name}.", "Name the folder of a run.")
+        settings = Record.of_file(folder.settings)
         if (folder.model / MANIFEST_FILE).is_file():
             manifest = Bundle.open(folder.model, verify=False).manifest
-            return cls(str(folder), recorded_identity(manifest), manifest.versions, manifest.files.get(WEIGHTS_FILE))
+            weights = manifest.files.get(WEIGHTS_FILE)
+            return cls(str(folder), settings, recorded_identity(manifest), manifest.versions, weights)
         checkpoint, _ = folder.checkpoints.newest()
-        return cls(str(folder), {} if checkpoint is None else checkpoint.identity, {}, None)
+        return cls(str(folder), settings, {} if checkpoint is None else checkpoint.identity, {}, None)
 
     def doubts(self, job: TrainingJob) -> list[str]:
         """Return a sentence about each thing that makes a job another run than this one.

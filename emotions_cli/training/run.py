@@ -8,23 +8,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset
 from emotions_cli.encoding import Encoder
-from emotions_cli.errors import FastFileRefused, LossNotFinite, TrainingError, TrainingStopped
+from emotions_cli.errors import EmotionsError, FastFileRefused, LossNotFinite, TrainingError, TrainingStopped
 from emotions_cli.extras import require
 from emotions_cli.metrics.judgement import Judgement
-from emotions_cli.models.bundle import Manifest, write_manifest
+from emotions_cli.models.bundle import WEIGHTS_FILE, Bundle, Manifest, write_manifest
 from emotions_cli.settings.model import CheckpointSettings
 from emotions_cli.settings.render import record_text
 from emotions_cli.settings.sources import masked
 from emotions_cli.streams.atomic import whole_directory
+from emotions_cli.tracking import WEIGHTS, Ending
 from emotions_cli.training.build import build_accelerator, load_weights
 from emotions_cli.training.checkpoints import Checkpoint
 from emotions_cli.training.course import Wish, run_course
 from emotions_cli.training.events import Evaluated, Event, Finished, Finishing, Note, Resumed, Started, Step
 from emotions_cli.training.export import add_fast_file, make_probes, write_model_files
+from emotions_cli.training.git import git_state
 from emotions_cli.training.identity import identity_of, refuse_changes
 from emotions_cli.training.job import Resume, TrainingJob, check_trainable
 from emotions_cli.training.parts import Origins, Parts, build_parts
@@ -101,7 +104,9 @@ def _events(job: TrainingJob, accelerator: Accelerator, ranks: Ranks) -> Iterato
         yield _started(job, parts)
         if found is not None:
             yield Resumed(found.progress.step, found.folder, found.progress.selection.best)
-        yield from _Run(job, parts, origins, identity, ranks, found, began).events()
+        yield from _Run(
+            job, parts, origins, identity, ranks, found, began, git_state(Path.cwd()) if ranks.main else None
+        ).events()
 
 
 def _something_to_resume(job: TrainingJob) -> bool:
@@ -146,72 +151,100 @@ class _Run:
     ranks: Ranks
     found: Checkpoint | None
     began: float
+    git: Mapping[str, Any] | None
 
     def events(self) -> Iterator[Event]:
-        """Train and write the bundle."""
-        job, parts, tracker = self.job, self.parts, self.job.tracker
-        training = job.settings.training
-        progress = Progress(Selection(training.metric)) if self.found is None else self.found.progress
-        selection = progress.selection
+        """Train, write the bundle and end."""
+        job, tracker = self.job, self.job.tracker
+        progress = Progress(Selection(job.settings.training.metric)) if self.found is None else self.found.progress
         # allowed to change from one process to the next
-        selection.patience = training.patience
-        profiler = StepProfiler(job.folder.path / "profile") if job.profile and self.ranks.main else None
-        failure: TrainingError | None = None
-        stopped = False
+        progress.selection.patience = job.settings.training.patience
+        error: EmotionsError | None = None
+        judgement: Judgement | None = None
+        written, ending = False, Ending.FAILED
         if self.ranks.main:
             tracker.start(*self._described(), None if self.found is None else self.found.tracker)
         try:
-            if not job.finish:
-                for event in self._course(progress):
-                    if self.ranks.main:
-                        tracker.log(event_step(event), *_measured(event))
-                    yield event
-                    if profiler is not None and isinstance(event, Step) and (found := profiler.after_step()) is not None:
-                        yield Note(found)
-                    yield from self._problems()
+            error = yield from self._trained(progress)
+            if job.bundle:
+                yield Finishing()
+            if self.ranks.main and job.bundle:
+                judgement = yield from self._bundled(progress)
+            written = job.bundle
+            ending = Ending.DONE if error is None else Ending.FAILED
         except TrainingStopped:
-            stopped = True
-        except LossNotFinite as error:
-            failure = error
+            error = TrainingStopped(f"Stopped after step {progress.step:,} of {self.parts.total:,}; all is saved.")
+            ending = Ending.STOPPED
+        except EmotionsError as broken:
+            error = broken
+        except (KeyboardInterrupt, GeneratorExit):
+            ending = Ending.STOPPED
+            raise
         finally:
+            # behind the bundle, which a tracker that hangs does not hold up
             if self.ranks.main:
-                tracker.finish(resumable=stopped)
+                tracker.finish(ending)
         yield from self._problems()
-        if stopped:
-            if job.remote is not None and (missing := job.remote.wait()) is not None:
-                yield Note(missing)
-            raise TrainingStopped(f"Stopped after step {progress.step:,} of {parts.total:,}; all is saved.")
-        if selection.best is None and job.finish:
-            raise TrainingError("The run was not evaluated yet: there are no best weights.", "Go on: --resume without --finish.")
-        if selection.best is None:
-            raise failure or LossNotFinite(f"The validation {selection.metric} was never a number.")
-        yield Finishing(failure)
-        if self.ranks.main:
-            judgement, note = _write_bundle(self, progress)
-            if note is not None:
-                yield note
-            if job.remote is not None:
+        if ending is Ending.STOPPED and job.remote is not None and (missing := job.remote.wait()) is not None:
+            yield Note(missing)
+        if written:
+            if self.ranks.main and job.remote is not None:
                 yield Note(f"uploading to {job.folder}")
                 job.remote.finish()
-        # the others wait: a process that ends with an error ends all of them
-        self.ranks.gather(None)
-        if failure is not None:
-            raise type(failure)(
-                f"{failure.message} The best weights so far ({selection.metric} {selection.best:.4f} at step "
-                f"{selection.best_step:,}) are in {job.folder.model_place}.",
-                failure.hint,
-            ) from failure
-        if self.ranks.main:
+            # the others wait: a process that ends with an error ends all of them
+            self.ranks.gather(None)
+        if error is not None:
+            raise error
+        if judgement is not None:
             yield Finished(
                 str(job.folder),
                 job.folder.model_place,
                 judgement,
-                selection.best_step,
+                progress.selection.best_step,
                 progress.step,
-                progress.step < parts.total,
+                progress.step < self.parts.total,
                 progress.texts / max(progress.seconds, 1e-9),
                 time.perf_counter() - self.began,
             )
+
+    def _trained(self, progress: Progress) -> Generator[Event, None, EmotionsError | None]:
+        """Train until there are best weights; return the error that the run ends with nevertheless, if it does."""
+        job, selection = self.job, progress.selection
+        profiler = StepProfiler(job.folder.path / "profile") if job.profile and self.ranks.main else None
+        failure: LossNotFinite | None = None
+        try:
+            if not job.finish:
+                for event in self._course(progress):
+                    if self.ranks.main:
+                        job.tracker.log(event_step(event), *_measured(event))
+                    yield event
+                    if profiler is not None and isinstance(event, Step) and (found := profiler.after_step()) is not None:
+                        yield Note(found)
+                    yield from self._problems()
+        except LossNotFinite as error:
+            failure = error
+        if selection.best is None and job.finish:
+            raise TrainingError("The run was not evaluated yet: there are no best weights.", "Go on: --resume without --finish.")
+        if selection.best is None:
+            raise failure or LossNotFinite(f"The validation {selection.metric} was never a number.")
+        if failure is None or not job.bundle:
+            return failure
+        kept = LossNotFinite(
+            f"{failure.message} The best weights so far ({selection.metric} {selection.best:.4f} at step "
+            f"{selection.best_step:,}) are in {job.folder.model_place}.",
+            failure.hint,
+        )
+        kept.__cause__ = failure
+        return kept
+
+    def _bundled(self, progress: Progress) -> Generator[Event, None, Judgement]:
+        """Write the bundle, and tell the tracker which weights are in it."""
+        judgement, note = _write_bundle(self, progress)
+        if note is not None:
+            yield note
+        manifest = Bundle.open(self.job.folder.model, verify=False).manifest
+        self.job.tracker.conclude({WEIGHTS: manifest.files[WEIGHTS_FILE]})
+        return judgement
 
     def _described(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Say in a few values what the run is, and at length what it is made of."""
@@ -226,6 +259,7 @@ class _Run:
             "processes": self.ranks.count,
             "settings": masked(self.job.settings),
             "versions": dict(versions()),
+            "git": self.git,
         }
         return run, config
 
@@ -254,6 +288,7 @@ class _Run:
             progress,
             evaluate=partial(self.parts.validation.judge, self.parts.bare_model, self.job.stop),
             due=_every(self.job.settings.training.eval_steps, self.parts),
+            enough=self.job.enough,
             save=save,
             wish=wishes,
         )
@@ -366,6 +401,7 @@ def _manifest(run: _Run, model: Any, encoder: Encoder, decisions: Decisions, jud
         settings=masked(run.job.settings),
         metrics={VALIDATION: judgement.to_json()},
         versions=versions(),
+        git=run.git,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         probes=make_probes(model, encoder, dataset.task, decisions.temperature),
     )

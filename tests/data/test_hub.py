@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import Repository, dataset_repository, running_hub, serving
+from servers.hub import Repository, dataset_repository, running_hub, serving
 
 from emotions_cli.data.hub import PINNED, HubReference
 from emotions_cli.errors import DataError

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from conftest import read_until
 
-from emotions_cli.tracking import BackgroundTracker, JsonlTracker
+from emotions_cli.tracking import BackgroundTracker, Ending, JsonlTracker
 
 BLOCK = 32768
 
@@ -164,8 +164,11 @@ class Listener:
     def hangs(self) -> bool:
         return False
 
-    def finish(self, *, resumable: bool = False) -> None:
-        self.heard.append(("finish", resumable))
+    def conclude(self, values: Mapping[str, Any]) -> None:
+        self.heard.append(values)
+
+    def finish(self, ending: Ending) -> None:
+        self.heard.append(ending)
 
 
 def test_all_is_passed_on_in_order() -> None:
@@ -174,8 +177,8 @@ def test_all_is_passed_on_in_order() -> None:
     tracker.start({}, {})
     for step in range(1, 1000):
         tracker.log(step, {})
-    tracker.finish(resumable=True)
-    assert listener.heard == ["start", *range(1, 1000), ("finish", True)]
+    tracker.finish(Ending.STOPPED)
+    assert listener.heard == ["start", *range(1, 1000), Ending.STOPPED]
     assert list(tracker.problems()) == []
     assert not tracker.hangs()
     assert tracker.state() == {"id": "abc"}
@@ -187,7 +190,7 @@ def test_a_tracker_that_fails_is_left_alone_and_that_is_said_once() -> None:
     tracker.start({}, {})
     for step in range(1, 10):
         tracker.log(step, {})
-    tracker.finish()
+    tracker.finish(Ending.DONE)
     assert listener.heard == ["start", 1, 2]
     (problem,) = tracker.problems()
     assert problem == "X takes no more: the network is gone. Training goes on; the run's folder has everything."
@@ -198,7 +201,7 @@ def test_a_tracker_that_hangs_is_not_waited_for() -> None:
     tracker = BackgroundTracker(Listener(gate=gate), "X", patience_seconds=0.1)
     tracker.start({}, {})
     tracker.log(1, {})
-    tracker.finish()
+    tracker.finish(Ending.DONE)
     assert tracker.hangs()
     assert list(tracker.problems()) == ["X does not answer: what it has not taken is in the run's folder only."]
     gate.set()
@@ -206,5 +209,5 @@ def test_a_tracker_that_hangs_is_not_waited_for() -> None:
 
 def test_a_tracker_can_be_finished_without_a_start(tmp_path: Path) -> None:
     tracker = BackgroundTracker(JsonlTracker(tmp_path / "m", tmp_path / "t"), "X")
-    tracker.finish()
+    tracker.finish(Ending.DONE)
     assert not tracker.hangs()

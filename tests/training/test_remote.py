@@ -15,7 +15,8 @@ import fsspec.config
 import pytest
 from conftest import read_until
 from resuming import After, assert_equal_runs, assert_killed_at, assert_same_end, job_of, trained_by
-from store import BUCKET, DROP, FORBID, HALF, OK, REFUSE, Store, running_store
+from servers.door import DROP, FORBID, HALF, OK, REFUSE
+from servers.gcs import BUCKET, Store, running_store
 
 from emotions_cli.errors import StorageError, TrainingError, TrainingStopped
 from emotions_cli.models.bundle import Bundle
