@@ -21,6 +21,7 @@ from rich.table import Table
 
 from emotions_cli.data import DataRequest, Dataset, load_dataset
 from emotions_cli.data.dataset import TRAIN, VALIDATION, Examples
+from emotions_cli.encoding import TokenTable
 from emotions_cli.settings import TrainingSettings
 from emotions_cli.training.base_models import find_base_model
 from emotions_cli.training.batches import TrainingBatches
@@ -62,7 +63,7 @@ def accuracy_of(base_name: str, dataset: Dataset, train: Examples, judged: Examp
     )
     encoder = build_encoder(tokenizer, settings.max_length)
     batches = TrainingBatches(
-        encoder.encode(train.texts), train.targets.astype(np.float32), encoder, batch_size=BATCH_SIZE, seed=seed
+        TokenTable.of(encoder.encoded(train.texts)), train.targets, encoder, batch_size=BATCH_SIZE, seed=seed
     )
     model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))
     for _ in train_steps(
@@ -77,7 +78,7 @@ def accuracy_of(base_name: str, dataset: Dataset, train: Examples, judged: Examp
         max_grad_norm=settings.max_grad_norm,
     ):
         pass
-    held_out = Validation(encoder.encode(judged.texts), judged.targets, dataset.labels, dataset.task, encoder)
+    held_out = Validation(TokenTable.of(encoder.encoded(judged.texts)), judged.targets, dataset.labels, dataset.task, encoder)
     return held_out.judge(model).overall["accuracy"]
 
 

@@ -7,10 +7,11 @@ than the model reads keeps its head, and how many tokens were cut is always know
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,57 @@ class TokenIds:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+class TokenTable(Sequence[TokenIds]):
+    """The token ids of many texts in three arrays: millions of small objects would take ten times the memory.
+
+    Args:
+        ids: Of all texts, one behind the other.
+        ends: Where in ``ids`` each text ends (n,).
+        cut: How many tokens of each text did not fit (n,).
+        release: Called when a part was looked at: lets go of memory that files are mapped into.
+    """
+
+    def __init__(
+        self,
+        ids: NDArray[np.uint32],
+        ends: NDArray[np.int64],
+        cut: NDArray[np.int32],
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.ids, self.ends, self.cut, self.release = ids, ends, cut, release
+
+    @classmethod
+    def of(cls, tokens: Iterable[TokenIds]) -> TokenTable:
+        """Put texts together."""
+        ids, lengths, cut = array("I"), array("i"), array("i")
+        for text in tokens:
+            ids.extend(text.ids)
+            lengths.append(len(text))
+            cut.append(text.cut)
+        return cls(np.array(ids, dtype=np.uint32), np.cumsum(lengths, dtype=np.int64), np.array(cut, dtype=np.int32))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @property
+    def lengths(self) -> IntArray:
+        """Tokens of each text (n,)."""
+        return np.diff(self.ends, prepend=0)
+
+    @overload
+    def __getitem__(self, index: int) -> TokenIds: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[TokenIds]: ...
+    def __getitem__(self, index: int | slice) -> TokenIds | list[TokenIds]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        begin = self.ends[index - 1] if index else 0
+        return TokenIds(tuple(self.ids[begin : self.ends[index]].tolist()), int(self.cut[index]))
 
 
 class Encoder:
@@ -80,16 +132,15 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> list[TokenIds]:
         """Tokenise texts, in order; of a long one the head."""
+        return list(self.encoded(texts))
+
+    def encoded(self, texts: Sequence[str]) -> Iterator[TokenIds]:
+        """Tokenise texts one after the other, as :meth:`encode` does."""
         # in parts: a signal waits until the tokenizer returns
-        parts = (texts[start : start + ENCODED_AT_ONCE] for start in range(0, len(texts), ENCODED_AT_ONCE))
-        return [
-            TokenIds(
-                tuple(encoding.ids),
-                sum(len(part.ids) - sum(part.special_tokens_mask) for part in encoding.overflowing),
-            )
-            for part in parts
-            for encoding in self._tokenizer.encode_batch([_valid(text) for text in part])
-        ]
+        for start in range(0, len(texts), ENCODED_AT_ONCE):
+            for encoding in self._tokenizer.encode_batch([_valid(text) for text in texts[start : start + ENCODED_AT_ONCE]]):
+                cut = sum(len(part.ids) - sum(part.special_tokens_mask) for part in encoding.overflowing)
+                yield TokenIds(tuple(encoding.ids), cut)
 
     def encode_windows(self, texts: Sequence[str]) -> list[list[TokenIds]]:
         """Tokenise texts, in order; a long one into pieces of the longest input, a quarter of each shared with the next."""
@@ -99,6 +150,11 @@ class Encoder:
         finally:
             self._tokenizer.enable_truncation(self.max_length)
         return [[TokenIds(tuple(part.ids), 0) for part in (encoding, *encoding.overflowing)] for encoding in encodings]
+
+    @property
+    def description(self) -> str:
+        """What the token ids of a text depend on."""
+        return json.dumps([self._tokenizer.to_str(), self.max_length])
 
     def pad(self, batch: Sequence[TokenIds]) -> dict[str, IntArray]:
         """Make a batch rectangular.
@@ -150,7 +206,7 @@ def batches_by_tokens(lengths: Sequence[int], batch_tokens: int) -> list[IntArra
     return batches
 
 
-def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[IntArray]:
+def batches_by_length(lengths: Sequence[int] | IntArray, batch_size: int) -> list[IntArray]:
     """Cut texts into batches of about equal length, the longest first, so that little padding is computed.
 
     Args:

@@ -83,4 +83,12 @@ def data_request(settings: Settings) -> DataRequest:
         ),
         label_map=data.label_map,
         token=None if settings.hub.token is None else settings.hub.token.get_secret_value(),
+        cache=cache_folder(settings),
     )
+
+
+def cache_folder(settings: Settings) -> Path:
+    """Return the folder for copies that can be made again."""
+    import platformdirs
+
+    return settings.cache.folder or platformdirs.user_cache_path("emotions-cli", appauthor=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,10 +36,15 @@ class Stop:
 
 
 @contextmanager
-def stopped_by(*signals: signal.Signals, at_once: bool = False) -> Iterator[Stop]:
+def stopped_by(*signals: signal.Signals, at_once: bool = False, patience: str = "") -> Iterator[Stop]:
     """Note the first of some signals. A second Ctrl-C ends the process at once.
 
     A second SIGTERM does nothing: whoever ends a group of processes sends one to each, and a parent one more to its children.
+
+    Args:
+        signals: Which.
+        at_once: See :class:`Stop`.
+        patience: What to say on stderr when a first Ctrl-C has to wait.
     """
     stop = Stop(at_once=at_once)
     before = {one: signal.getsignal(one) for one in signals}
@@ -50,6 +57,9 @@ def stopped_by(*signals: signal.Signals, at_once: bool = False) -> Iterator[Stop
             signal.signal(signal.SIGINT, before[signal.SIGINT])
         if stop.at_once:
             stop.end_if_asked()
+        if patience and number == signal.SIGINT:
+            # print may be what is being interrupted
+            os.write(sys.stderr.fileno(), f"\nnote: {patience}\n".encode())
 
     for one in signals:
         signal.signal(one, note)

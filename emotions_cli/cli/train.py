@@ -27,7 +27,7 @@ from emotions_cli.cli._options import (
 )
 from emotions_cli.cli._output import label_table, plain_table, report, say, stderr_console, stdout_console
 from emotions_cli.cli._processes import Cluster, end_with_parent, processes_of, rank_of, run_processes
-from emotions_cli.cli._settings import data_request, resolve_settings
+from emotions_cli.cli._settings import cache_folder, data_request, resolve_settings
 from emotions_cli.cli._stopping import Stop, stopped_by
 from emotions_cli.errors import EXIT_OK, EmotionsError, TrainingError, TrainingStopped, UsageError
 
@@ -227,9 +227,10 @@ def train_command(
         command = [sys.executable, "-m", "emotions_cli", *sys.argv[1:]]
         raise typer.Exit(run_processes(command, processes or 1, cluster or Cluster.here()))
     console = stderr_console(quiet=bool(rank))
-    with stopped_by(signal.SIGINT, signal.SIGTERM, at_once=True) as stop:
+    waiting = "" if rank else "saving; another Ctrl-C leaves at once, with the last checkpoint"
+    with stopped_by(signal.SIGINT, signal.SIGTERM, at_once=True, patience=waiting) as stop:
         try:
-            folder, remote = _run_folder(resolved.settings.training.runs_dir, output, resume)
+            folder, remote = _run_folder(resolved.settings.training.runs_dir, output, resume, console)
             if folder is not None and resume is Resuming.NO and not rank:
                 # before the data is loaded, which may take long
                 folder.refuse_if_taken(force=force)
@@ -300,8 +301,9 @@ def _train(job: TrainingJob, stop: Stop, console: Console) -> Finished | None:
         # a job that was started again after its end
         manifest = Bundle.open(job.folder.model, verify=False).manifest
         now = identity_of(job.dataset, job.settings.training)
-        say(refuse_changes(recorded_identity(manifest), now, allow_harmless=job.allow_changed))
-        say([f"the run is finished already: {job.folder.model_place}"])
+        notes = refuse_changes(recorded_identity(manifest), now, allow_harmless=job.allow_changed)
+        for note in [*notes, f"the run is finished already: {job.folder.model_place}"]:
+            console.print(f"note: {note}", markup=False, soft_wrap=True)
         return None
     finished = show_training(job, console, stop)
     if finished is not None:
@@ -309,7 +311,9 @@ def _train(job: TrainingJob, stop: Stop, console: Console) -> Finished | None:
     return finished
 
 
-def _run_folder(runs_dir: Path, output: str | None, resume: Resuming) -> tuple[RunFolder | None, RemoteRun | None]:
+def _run_folder(
+    runs_dir: Path, output: str | None, resume: Resuming, console: Console
+) -> tuple[RunFolder | None, RemoteRun | None]:
     """Return the folder that was named, or that of the run to go on with; ``None`` when a name is to be made up.
 
     Of a folder on a store it is the local copy, and what keeps the two alike comes with it.
@@ -330,7 +334,7 @@ def _run_folder(runs_dir: Path, output: str | None, resume: Resuming) -> tuple[R
     newest = RunFolder.newest_unfinished(runs_dir)
     if newest is None:
         raise TrainingError(f"There is no unfinished run in '{runs_dir}'.", "Name a run's folder with --output.")
-    say([f"going on with {newest}"])
+    console.print(f"note: going on with {newest}", markup=False, soft_wrap=True)
     return newest, None
 
 
@@ -368,6 +372,7 @@ def _training_job(
         resume=Resume(resume),
         allow_changed=allow_changed,
         finish=finish,
+        cache=cache_folder(settings),
     )
 
 

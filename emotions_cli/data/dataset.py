@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +18,76 @@ from emotions_cli.labels import LabelSet, Task
 TRAIN, VALIDATION, TEST, ALL = "train", "validation", "test", "all"
 
 
-@dataclass(frozen=True)
-class LabelledText:
-    """One row as it was read: a text and the names of its labels (exactly one in single-label data)."""
+@runtime_checkable
+class Takes(Protocol):
+    """A sequence of texts that knows how to pick some without reading the others."""
 
-    text: str
-    labels: tuple[str, ...]
+    def take(self, indices: NDArray[np.int64]) -> Sequence[str]:
+        """Return the texts at ``indices``, in that order."""
+
+
+class Coder:
+    """Numbers what it is shown, in the order it comes: millions of rows have few different sets of labels."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, ...], int] = {}
+        self._codes = array("i")
+
+    def add(self, labels: tuple[str, ...]) -> None:
+        """Take the labels of the next row."""
+        self._codes.append(self._numbers.setdefault(labels, len(self._numbers)))
+
+    def labelled(self, texts: Sequence[str]) -> LabelledTexts:
+        """Put texts and their labels together."""
+        return LabelledTexts(texts, tuple(self._numbers), np.array(self._codes, dtype=np.int32))
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Rows as they were read: texts with the names of their labels (exactly one in single-label data).
+
+    Attributes:
+        texts: n texts.
+        label_sets: The different labels, or sets of labels, that rows have.
+        codes: Which of these a text has (n,).
+    """
+
+    texts: Sequence[str]
+    label_sets: tuple[tuple[str, ...], ...]
+    codes: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, tuple[str, ...]]]) -> LabelledTexts:
+        """Take rows one by one: a text and its labels."""
+        texts, coder = [], Coder()
+        for text, labels in rows:
+            texts.append(text)
+            coder.add(labels)
+        return coder.labelled(texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Label → rows that have it."""
+        rows = np.bincount(self.codes, minlength=len(self.label_sets)).tolist()
+        found: dict[str, int] = {}
+        for labels, count in zip(self.label_sets, rows, strict=True):
+            for label in labels if count else ():
+                found[label] = found.get(label, 0) + count
+        return found
+
+    def relabelled(self, label_sets: Sequence[tuple[str, ...]]) -> LabelledTexts:
+        """Give other names to each of :attr:`label_sets`; rows that are left with none are left out."""
+        kept = np.flatnonzero(np.array([len(labels) > 0 for labels in label_sets], dtype=np.bool_)[self.codes])
+        texts = self.texts if len(kept) == len(self) else taken(self.texts, kept)
+        return LabelledTexts(texts, tuple(label_sets), self.codes[kept])
+
+
+def taken(texts: Sequence[str], indices: NDArray[np.int64]) -> Sequence[str]:
+    """Return the texts at ``indices``, in that order."""
+    return texts.take(indices) if isinstance(texts, Takes) else [texts[i] for i in indices]
 
 
 @dataclass(frozen=True)
@@ -50,7 +117,7 @@ class Examples:
 
     def take(self, indices: NDArray[np.int64]) -> Examples:
         """Return the rows at ``indices``, in that order."""
-        return Examples([self.texts[i] for i in indices], self.targets[indices])
+        return Examples(taken(self.texts, indices), self.targets[indices])
 
 
 @dataclass(frozen=True)
@@ -86,30 +153,35 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Return ``sha256:…`` over task, labels and all rows: equal exactly when the data is."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.sha256()
 
-        def add(*strings: str) -> None:
+        def add(strings: Iterable[str]) -> None:
             for string in strings:
                 content = string.encode("utf-8", "surrogatepass")
                 # with its length in front no string can pass for a part of its neighbour
                 digest.update(len(content).to_bytes(8, "little") + content)
 
-        add(self.task, str(len(self.labels)), *self.labels)
+        add([self.task, str(len(self.labels)), *self.labels])
         for name, examples in sorted(self.splits.items()):
-            add(name, str(len(examples)), *examples.texts)
+            add([name, str(len(examples))])
+            add(examples.texts)
             digest.update(np.packbits(examples.targets).tobytes())
         return f"sha256:{digest.hexdigest()}"
 
 
-def to_examples(rows: Iterable[LabelledText], labels: LabelSet) -> Examples:
+def to_examples(rows: LabelledTexts, labels: LabelSet) -> Examples:
     """Turn rows into examples; every label must be in the set."""
-    rows = list(rows)
     ids = labels.ids()
-    targets = np.zeros((len(rows), len(labels)), dtype=np.bool_)
-    for i, row in enumerate(rows):
-        for label in row.labels:
-            targets[i, ids[label]] = True
-    return Examples([row.text for row in rows], targets)
+    # one row of targets for every set of labels, those that no row has left empty
+    table = np.zeros((len(rows.label_sets), len(labels)), dtype=np.bool_)
+    for code in np.unique(rows.codes):
+        for label in rows.label_sets[code]:
+            table[code, ids[label]] = True
+    return Examples(rows.texts, table[rows.codes])
 
 
 def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
@@ -120,9 +192,11 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
     Returns:
         What stays, and the ``fraction`` held out; both in their original order.
     """
-    support = examples.support
-    group = np.where(examples.targets, support, np.iinfo(np.int64).max).argmin(axis=1)
-    group[~examples.targets.any(axis=1)] = -1
+    group = np.full(len(examples), -1, dtype=np.int64)
+    # frequent labels first, so that rarer ones overwrite them, and of equally rare ones the first
+    labels = np.arange(len(examples.support))
+    for label in np.lexsort((-labels, -examples.support)):
+        group[examples.targets[:, label]] = label
     rng = np.random.default_rng(seed)
     held = np.zeros(len(examples), dtype=np.bool_)
     for label in np.unique(group):

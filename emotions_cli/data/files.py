@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emotions_cli.data.columns import Columns, choose_columns, label_parser
-from emotions_cli.data.dataset import ALL, TEST, TRAIN, VALIDATION, LabelledText
+from emotions_cli.data.dataset import ALL, TEST, TRAIN, VALIDATION, Coder, LabelledTexts
+from emotions_cli.data.mapped import arrow_copy, column_of, is_large, mapped_texts
 from emotions_cli.errors import DataError
 from emotions_cli.streams.formats import Format, format_of, require_format, uncompressed_name
 from emotions_cli.streams.readers import ReadOptions, Row, open_rows
@@ -31,7 +33,7 @@ class LabelledRows:
         notes: Which columns were guessed, and what else was found out by looking.
     """
 
-    rows: list[LabelledText]
+    rows: LabelledTexts
     several: bool
     notes: tuple[str, ...]
 
@@ -87,15 +89,20 @@ def _folder(folder: Path) -> Mapping[str, list[Path]]:
     return splits
 
 
-def read_labelled(path: Path, options: FileOptions) -> LabelledRows:
+def read_labelled(path: Path, options: FileOptions, cache: Path | None = None) -> LabelledRows:
     """Read a file's rows.
+
+    The texts of a large Parquet file stay on the disk: a copy of them, as Arrow, is made once in the folder ``cache``.
 
     Raises:
         DataError: The file or a column is missing, the file has no rows, or a row has no label.
+        StorageError: The copy can't be written.
     """
     file_format = options.file_format or require_format(path)
     if file_format is Format.TEXT:
         raise DataError(f"'{path}' has texts but no labels.", "Labelled data is csv, tsv, jsonl or parquet.")
+    if cache is not None and file_format is Format.PARQUET and is_large(path):
+        return _read_mapped(path, options, cache)
     # in a row that is too long the label could be any cell: here it is an error
     reading = ReadOptions(file_format, text_column=options.text_column, mend_long=False)
     with open_rows(path, reading) as source:
@@ -104,17 +111,34 @@ def read_labelled(path: Path, options: FileOptions) -> LabelledRows:
         cells = [_cells(row, columns, source.name, number) for number, row in enumerate(source.rows, start=1)]
     if not cells:
         raise DataError(f"'{path}' has no rows.", "Give it at least one row below its header.")
-    first = next((label for _, label in cells if label not in (None, "")), None)
-    parse, several = label_parser(first, options.label_separator)
-    rows = []
-    for number, (text, label) in enumerate(cells, start=1):
+    coder, several = _coded(path, (label for _, label in cells), options.label_separator)
+    texts = ["" if text is None else str(text) for text, _ in cells]
+    return LabelledRows(coder.labelled(texts), several, (*notes, *columns.notes))
+
+
+def _read_mapped(path: Path, options: FileOptions, cache: Path) -> LabelledRows:
+    with open_rows(path, ReadOptions(Format.PARQUET)) as source:
+        columns = choose_columns(source.columns, source.name, options.text_column, options.label_column)
+    copy = arrow_copy(path, columns.text, columns.label, cache)
+    coder, several = _coded(path, column_of([copy], columns.label), options.label_separator)
+    note = f"the texts of {path} are read from a copy on the disk: {copy}"
+    return LabelledRows(coder.labelled(mapped_texts([copy], columns.text)), several, (*columns.notes, note))
+
+
+def _coded(path: Path, cells: Iterable[Any], separator: str | None) -> tuple[Coder, bool]:
+    """Parse label cells, and say whether a row may have several labels."""
+    begun, rest = itertools.tee(cells)
+    parse, several = label_parser(next((label for label in begun if label not in (None, "")), None), separator)
+    del begun
+    coder = Coder()
+    for number, label in enumerate(rest, start=1):
         names = parse(label)
         if names is None:
             kind = "no list of labels" if several else "no label but a list"
             what = "no label" if label is None or not str(label).strip() else f"the label {label!r}, which is {kind}"
             raise DataError(f"'{path}' row {number} has {what}.", "Label every row, or remove those without one.")
-        rows.append(LabelledText("" if text is None else str(text), names))
-    return LabelledRows(rows, several, (*notes, *columns.notes))
+        coder.add(names)
+    return coder, several
 
 
 def _cells(row: Row, columns: Columns, name: str, number: int) -> tuple[Any, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotions_cli.data.columns import choose_columns, label_parser
-from emotions_cli.data.dataset import LabelledText
+from emotions_cli.data.columns import Columns, choose_columns, label_parser
+from emotions_cli.data.dataset import Coder, LabelledTexts
 from emotions_cli.data.files import LabelledRows
+from emotions_cli.data.mapped import LARGE_ROWS, mapped_texts
 from emotions_cli.errors import DataError
 from emotions_cli.extras import require
 from emotions_cli.hub_client import NO_NETWORK, exception_chain, prepare_hub_client
@@ -79,9 +80,7 @@ def read_hub(
         feature = table.features[columns.label]
         class_label = getattr(feature, "feature", feature)
         names = tuple(getattr(class_label, "names", ()) or ())
-        splits[str(split)] = LabelledRows(
-            _rows(table[columns.text], table[columns.label], names), class_label is not feature, columns.notes
-        )
+        splits[str(split)] = LabelledRows(_rows(table, columns, names), class_label is not feature, columns.notes)
     return splits, names
 
 
@@ -92,19 +91,26 @@ def _check_revision(reference: HubReference, loaded: Mapping[Any, Any]) -> None:
         raise _unreachable(reference)
 
 
-def _rows(texts: Any, cells: Any, names: tuple[str, ...]) -> list[LabelledText]:
-    first = next((cell for cell in cells if cell is not None), None)
+def _rows(table: Any, columns: Columns, names: tuple[str, ...]) -> LabelledTexts:
+    """Take texts and labels out of a table; those of a large one stay on the disk."""
+    files = [Path(file["filename"]) for file in table.cache_files]
+    first = next((cell for cell in _cells(table, columns.label) if cell is not None), None)
     parse, _ = label_parser(first, None)
-    rows: list[LabelledText] = []
-    for text, cell in zip(texts, cells, strict=True):
+    coder = Coder()
+    for number, cell in enumerate(_cells(table, columns.label), start=1):
         labels = parse(cell)
         # the Hub writes -1 where a row has no label
         if labels is None or (names and any(int(label) < 0 for label in labels)):
-            raise DataError(f"Row {len(rows) + 1} has no label.", "Choose another data set or label column.")
-        rows.append(
-            LabelledText("" if text is None else str(text), tuple(names[int(label)] for label in labels) if names else labels)
-        )
-    return rows
+            raise DataError(f"Row {number} has no label.", "Choose another data set or label column.")
+        coder.add(tuple(names[int(label)] for label in labels) if names else labels)
+    if files and len(table) >= LARGE_ROWS and str(table.features[columns.text].dtype) == "string":
+        return coder.labelled(mapped_texts(files, columns.text))
+    return coder.labelled(["" if text is None else str(text) for text in _cells(table, columns.text)])
+
+
+def _cells(table: Any, column: str) -> Iterator[Any]:
+    for chunk in table.data.column(column).chunks:
+        yield from chunk.to_pylist()
 
 
 def _unreachable(reference: HubReference) -> DataError:

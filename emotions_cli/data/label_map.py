@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from emotions_cli.data.dataset import LabelledText
+from emotions_cli.data.dataset import LabelledTexts
 from emotions_cli.errors import DataError, nearest
 from emotions_cli.labels import Task
 
@@ -44,10 +44,9 @@ class LabelMap:
         """The new names in the order of the file."""
         return tuple(dict.fromkeys(self.new_names.values()))
 
-    def apply(self, rows: Iterable[LabelledText]) -> list[LabelledText]:
+    def apply(self, rows: LabelledTexts) -> LabelledTexts:
         """Return the rows that count, with their new labels."""
-        mapped = (LabelledText(row.text, self._mapped(row.labels)) for row in rows)
-        return [row for row in mapped if row.labels]
+        return rows.relabelled([self._mapped(labels) for labels in rows.label_sets])
 
     def _mapped(self, labels: tuple[str, ...]) -> tuple[str, ...]:
         new = [self.new_names.get(label, label if self.keep_unlisted else None) for label in labels]

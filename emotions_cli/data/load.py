@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from emotions_cli.data import hub
-from emotions_cli.data.dataset import ALL, TEST, TRAIN, VALIDATION, Dataset, LabelledText, hold_out, to_examples
+from emotions_cli.data.dataset import ALL, TEST, TRAIN, VALIDATION, Dataset, LabelledTexts, hold_out, to_examples
 from emotions_cli.data.files import FileOptions, LabelledRows, read_labelled, split_files
 from emotions_cli.data.label_map import LabelMap, read_label_map
+from emotions_cli.data.mapped import joined
 from emotions_cli.errors import DataError
 from emotions_cli.labels import LabelSet, Task
 
@@ -30,6 +32,7 @@ class DataRequest:
         files: Format and columns.
         label_map: TOML file that renames, merges or drops labels.
         token: Access token for the Hub.
+        cache: Folder for copies that can be mapped into memory; ``None`` reads large files into memory.
     """
 
     reference: str
@@ -38,6 +41,7 @@ class DataRequest:
     files: FileOptions = field(default_factory=FileOptions)
     label_map: Path | None = None
     token: str | None = None
+    cache: Path | None = None
 
 
 def sample_folder() -> Path:
@@ -71,7 +75,7 @@ def load_dataset(request: DataRequest) -> Dataset:
         rows, task, more = _map_labels(rows, label_map)
         notes += more
         known_names = label_map.names
-    found = {label for part in rows.values() for row in part for label in row.labels}
+    found = {label for part in rows.values() for label in part.counts}
     if not found:
         raise DataError(f"'{request.reference}' has no labelled rows.", "Check the label column and the label map.")
     labels = LabelSet(known_names) if found <= set(known_names) else LabelSet.in_customary_order(found)
@@ -97,30 +101,34 @@ def _read(request: DataRequest) -> tuple[Mapping[str, LabelledRows], tuple[str, 
         files, options = split_files(str(sample_folder())), FileOptions(text_column="text", label_column="label")
     else:
         files, options = split_files(request.reference), request.files
-    parts = {split: _concatenated([read_labelled(path, options) for path in paths]) for split, paths in files.items()}
+    parts = {
+        split: _concatenated([read_labelled(path, options, request.cache) for path in paths]) for split, paths in files.items()
+    }
     for split, reference in ((VALIDATION, request.validation), (TEST, request.test)):
         if reference is not None:
             if split in parts:
                 raise DataError(f"'{request.reference}' has a {split} split already.", f"Leave out --{split}-data.")
-            parts[split] = read_labelled(Path(reference), options)
+            parts[split] = read_labelled(Path(reference), options, request.cache)
     if ALL in parts and len(parts) > 1:
         parts = {TRAIN: parts.pop(ALL), **parts}
     return parts, ()
 
 
 def _concatenated(parts: list[LabelledRows]) -> LabelledRows:
+    numbers: dict[tuple[str, ...], int] = {}
+    codes = []
+    for part in parts:
+        places = [numbers.setdefault(labels, len(numbers)) for labels in part.rows.label_sets]
+        codes.append(np.array(places, dtype=np.int32)[part.rows.codes])
     return LabelledRows(
-        [row for part in parts for row in part.rows],
+        LabelledTexts(joined([part.rows.texts for part in parts]), tuple(numbers), np.concatenate(codes)),
         any(part.several for part in parts),
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
 
-def _map_labels(
-    rows: Mapping[str, list[LabelledText]], label_map: LabelMap
-) -> tuple[dict[str, list[LabelledText]], Task, list[str]]:
-    counts = Counter(label for part in rows.values() for row in part for label in row.labels)
-    notes = label_map.notes(counts)
+def _map_labels(rows: Mapping[str, LabelledTexts], label_map: LabelMap) -> tuple[dict[str, LabelledTexts], Task, list[str]]:
+    notes = label_map.notes(label for part in rows.values() for label in part.counts)
     mapped = {split: label_map.apply(part) for split, part in rows.items()}
     before, after = (sum(map(len, part.values())) for part in (rows, mapped))
     if after < before:

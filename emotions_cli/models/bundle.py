@@ -28,6 +28,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationE
 from emotions_cli.encoding import Encoder
 from emotions_cli.errors import BundleCorrupt, DataError, ModelError
 from emotions_cli.labels import LabelSet, Task
+from emotions_cli.streams.hashing import sha256_of
 
 MANIFEST_FILE = "emotions.json"
 ONNX_FILE = "model.onnx"
@@ -224,12 +225,6 @@ def digest_of(content: Mapping[str, Any]) -> str:
     """Return the sha256 of a manifest's values, its own digest left out."""
     values = {key: value for key, value in content.items() if key != DIGEST_KEY}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hex sha256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _no_bundle(path: Path) -> ModelError:

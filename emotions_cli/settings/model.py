@@ -120,6 +120,12 @@ class CheckpointSettings(Section):
     minutes: float = Field(10.0, ge=0.0, description="minutes between checkpoints; 0: not by time")
 
 
+class CacheSettings(Section):
+    """Where copies are kept that save time or memory; all of them can be made again."""
+
+    folder: Path | None = Field(None, description="folder of the copies; by default the system's folder for caches")
+
+
 class WandbSettings(Section):
     """Tracking in Weights & Biases; nothing is sent unless the mode says so."""
 
@@ -172,6 +178,7 @@ class Settings(BaseSettings):
     data: DataSettings = Field(default_factory=DataSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     checkpoints: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
     wandb: WandbSettings = Field(default_factory=WandbSettings)
     inference: InferenceSettings = Field(default_factory=InferenceSettings)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)

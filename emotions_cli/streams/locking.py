@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,9 +32,16 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+SECONDS_BETWEEN_TRIES = 0.1
+
+
 @contextmanager
-def open_locked(path: Path) -> Iterator[IO[bytes]]:
+def open_locked(path: Path, *, wait: bool = False) -> Iterator[IO[bytes]]:
     """Open a file for reading and writing, created when it is not there; the lock goes when it is closed.
+
+    Args:
+        path: The file.
+        wait: Wait until no other process has it locked.
 
     Raises:
         StorageError: Another process has it locked.
@@ -43,6 +51,9 @@ def open_locked(path: Path) -> Iterator[IO[bytes]]:
             try:
                 _try_lock(file)
             except OSError as error:
+                if wait and error.errno not in _NO_LOCKS:
+                    time.sleep(SECONDS_BETWEEN_TRIES)
+                    continue
                 if error.errno not in _NO_LOCKS:
                     raise StorageError(
                         f"'{path}' is being written by another process.", "Wait for its end, or stop it."

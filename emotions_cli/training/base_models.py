@@ -9,8 +9,9 @@ from pathlib import Path
 from emotions_cli.encoding import CONFIG_FILE
 from emotions_cli.errors import ModelError
 from emotions_cli.hub_client import NO_NETWORK, exception_chain, prepare_hub_client
-from emotions_cli.models.bundle import COMPACT_FILE, WEIGHTS_FILE, sha256_of
+from emotions_cli.models.bundle import COMPACT_FILE, WEIGHTS_FILE
 from emotions_cli.models.ref import BUILTIN, MODEL_FOLDER, builtin_folder
+from emotions_cli.streams.hashing import sha256_of
 
 # Hub name -> the package of the ``offline`` extra that carries it, and the sha256 of the weights, the Hub's own
 PACKAGED = {

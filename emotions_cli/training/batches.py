@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emotions_cli.encoding import Encoder, IntArray, TokenIds
+from emotions_cli.encoding import Encoder, IntArray, TokenTable
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ class TrainingBatches:
 
     Args:
         tokens: Encoded texts.
-        targets: What is true, as shares from 0 to 1 (texts, labels).
+        targets: What is true, as shares from 0 to 1, or as yes and no (texts, labels).
         encoder: Pads them.
         batch_size: Texts a batch and process; the last one of an epoch may have fewer, none is dropped.
         seed: With the epoch's number it fixes the order.
@@ -51,13 +51,13 @@ class TrainingBatches:
 
     def __init__(
         self,
-        tokens: Sequence[TokenIds],
-        targets: NDArray[np.float32],
+        tokens: TokenTable,
+        targets: NDArray[np.float32] | NDArray[np.bool_],
         encoder: Encoder,
         *,
         batch_size: int,
         seed: int,
-        varied: Callable[[int], Sequence[TokenIds]] | None = None,
+        varied: Callable[[int], TokenTable] | None = None,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
@@ -73,9 +73,9 @@ class TrainingBatches:
         """Batches an epoch."""
         return -(-len(self._tokens) // self._batch_size)
 
-    def indices(self, epoch: int, tokens: Sequence[TokenIds] | None = None) -> list[IntArray]:
+    def indices(self, epoch: int, tokens: TokenTable | None = None) -> list[IntArray]:
         """Return which texts make up each batch of an epoch, by the lengths of its texts, for all processes."""
-        lengths = np.array([len(t) for t in tokens or self._tokens], dtype=np.int64)
+        lengths = (tokens or self._tokens).lengths
         rng = np.random.default_rng((self._seed, epoch))
         shuffled = rng.permutation(len(self._tokens))
         window = WINDOW_BATCHES * self._batch_size
@@ -93,12 +93,14 @@ class TrainingBatches:
         import torch
 
         tokens = self._tokens if self._varied is None else self._varied(epoch)
-        for indices in self.indices(epoch, tokens)[skip:]:
+        for number, indices in enumerate(self.indices(epoch, tokens)[skip:]):
+            if number % WINDOW_BATCHES == 0:
+                tokens.release()
             own = indices[self._rank :: self._ranks]
             shown = own if len(own) else indices[:1]
             padded = self._encoder.pad([tokens[i] for i in shown])
             inputs = {name: torch.from_numpy(array) for name, array in padded.items()}
-            yield Batch(inputs, torch.from_numpy(self._targets[shown]), len(indices), empty=not len(own))
+            yield Batch(inputs, torch.from_numpy(self._targets[shown].astype(np.float32)), len(indices), empty=not len(own))
 
 
 def _cut(array: IntArray, size: int) -> list[IntArray]:

@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from emotions_cli.errors import BundleCorrupt, TrainingError
-from emotions_cli.models.bundle import WEIGHTS_FILE, sha256_of
+from emotions_cli.models.bundle import WEIGHTS_FILE
 from emotions_cli.streams.atomic import storage_errors, whole_directory
+from emotions_cli.streams.hashing import sha256_of
 from emotions_cli.training.progress import Progress
 
 STATE_FILE = "checkpoint.json"

@@ -22,7 +22,8 @@ def unknown_emoji(tokenizer: Any, texts: Iterable[str]) -> list[str]:
     """Return the emoji of some texts, and the faces, that a tokenizer of ``transformers`` takes for an unknown word."""
     if tokenizer.unk_token is None:
         return []
-    symbols = sorted({*FACES, *(character for text in texts for character in set(text) if _is_emoji(character))})
+    found = (character for text in texts if not text.isascii() for character in set(text) if _is_emoji(character))
+    symbols = sorted({*FACES, *found})
     return [symbol for symbol in symbols if unicodedata.name(symbol, "") and _is_unknown(tokenizer, symbol)]
 
 

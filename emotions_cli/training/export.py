@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions_cli.data.dataset import Dataset
-from emotions_cli.encoding import CONFIG_FILE, TOKENIZER_FILE, Encoder
+from emotions_cli.encoding import CONFIG_FILE, TOKENIZER_FILE, Encoder, TokenTable
 from emotions_cli.errors import ModelError, StorageError
 from emotions_cli.export.compact import write_compact_files
 from emotions_cli.export.fast_file import compare, probe_scores, refuse_unless_equal, refuse_without_int8, write_fast_file
@@ -83,7 +83,7 @@ def add_fast_file(folder: Path, encoder: Encoder, manifest: Manifest, dataset: D
 
 def make_probes(model: Any, encoder: Encoder, task: Task, temperature: float) -> tuple[Probe, ...]:
     """Let a model answer the probe texts."""
-    tokens = encoder.encode(PROBE_TEXTS)
+    tokens = TokenTable.of(encoder.encoded(PROBE_TEXTS))
     scores = probabilities(logits_of(model, encoder, tokens), task, temperature)
     return tuple(Probe(text, t.ids, tuple(row.tolist())) for text, t, row in zip(PROBE_TEXTS, tokens, scores, strict=True))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from emotions_cli.data.dataset import TRAIN, VALIDATION, Dataset
 from emotions_cli.errors import DataError
@@ -41,6 +42,7 @@ class TrainingJob:
         processes: How many train together, on all machines.
         remote: Where the folder is a copy of one on a store: keeps that one up to date.
         profile: Follow some steps with a profiler, and write where their time goes.
+        cache: Folder for the token ids of large data; ``None`` keeps them in memory.
         finish: Go on, but take no further step: the best weights so far become the model.
         stop: Asked after every step and between the batches of an evaluation; when it says yes, the run is saved and ends.
     """
@@ -56,6 +58,7 @@ class TrainingJob:
     processes: int = 1
     remote: RemoteRun | None = None
     finish: bool = False
+    cache: Path | None = None
     stop: Callable[[], bool] = lambda: False
 
 

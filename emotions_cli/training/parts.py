@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emotions_cli.data.dataset import TRAIN, VALIDATION
-from emotions_cli.encoding import Encoder, TokenIds
+from emotions_cli.encoding import ENCODED_AT_ONCE, Encoder, TokenIds, TokenTable
 from emotions_cli.errors import TrainingError
 from emotions_cli.labels import Task
 from emotions_cli.models.bundle import WEIGHTS_FILE
@@ -38,6 +39,7 @@ from emotions_cli.training.loop import steps_per_epoch, train_steps
 from emotions_cli.training.loss import LossFunction, balanced_weights, make_loss
 from emotions_cli.training.ranks import Ranks
 from emotions_cli.training.teachers import Teacher, find_teacher, soft_targets
+from emotions_cli.training.token_cache import tokens_of
 from emotions_cli.training.typing_noise import with_other_endings, with_typing_errors
 from emotions_cli.training.validation import Validation
 
@@ -194,8 +196,9 @@ def build_parts(job: TrainingJob, origins: Origins, accelerator: Accelerator) ->
     encoder = build_encoder(tokenizer, settings.max_length)
     if dataset.task is Task.MULTI_LABEL:
         start_from_priors(model, examples.targets)
-    tokens = encoder.encode(examples.texts)
-    targets = examples.targets.astype(np.float32)
+    fingerprint = dataset.fingerprint()
+    tokens = tokens_of(examples.texts, encoder, f"{fingerprint} {TRAIN}", job.cache)
+    targets: NDArray[np.float32] | NDArray[np.bool_] = examples.targets
     if origins.teachers:
         targets = soft_targets(examples, dataset.labels, origins.teachers, settings.teacher_weight, accelerator)
     batches = TrainingBatches(
@@ -208,7 +211,8 @@ def build_parts(job: TrainingJob, origins: Origins, accelerator: Accelerator) ->
         rank=ranks.index,
         ranks=ranks.count,
     )
-    validation = Validation(encoder.encode(held_out.texts), held_out.targets, dataset.labels, dataset.task, encoder, ranks)
+    held_out_tokens = tokens_of(held_out.texts, encoder, f"{fingerprint} {VALIDATION}", job.cache)
+    validation = Validation(held_out_tokens, held_out.targets, dataset.labels, dataset.task, encoder, ranks)
     model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))
     if ranks.index:
         # dropout is not to drop the same units for all
@@ -227,10 +231,16 @@ def build_parts(job: TrainingJob, origins: Origins, accelerator: Accelerator) ->
         make_loss(dataset.task, label_smoothing=settings.label_smoothing, weights=weights),
         settings,
         each,
-        sum(t.cut > 0 for t in tokens),
+        int((tokens.cut > 0).sum()),
     )
 
 
-def _varied(texts: Sequence[str], encoder: Encoder, settings: TrainingSettings, epoch: int) -> Sequence[TokenIds]:
+def _varied(texts: Sequence[str], encoder: Encoder, settings: TrainingSettings, epoch: int) -> TokenTable:
     rng = np.random.default_rng((settings.seed, epoch, 1))
-    return encoder.encode(with_typing_errors(with_other_endings(texts, settings.other_endings, rng), settings.typing_errors, rng))
+
+    def tokens() -> Iterator[TokenIds]:
+        for start in range(0, len(texts), ENCODED_AT_ONCE):
+            ended = with_other_endings(texts[start : start + ENCODED_AT_ONCE], settings.other_endings, rng)
+            yield from encoder.encoded(with_typing_errors(ended, settings.typing_errors, rng))
+
+    return TokenTable.of(tokens())

@@ -54,9 +54,9 @@ class RunFolder:
 
     @classmethod
     def newest_unfinished(cls, runs_dir: Path) -> RunFolder | None:
-        """Return the run that was saved last among those that are not finished."""
+        """Return the run that was saved last among those that are not finished, and that no process trains."""
         runs = [cls(path) for path in runs_dir.iterdir()] if runs_dir.is_dir() else []
-        unfinished = [run for run in runs if run.checkpoints.steps()]
+        unfinished = [run for run in runs if run.checkpoints.steps() and not run.busy]
         return max(unfinished, key=lambda run: run.checkpoints.folder.stat().st_mtime, default=None)
 
     @property
@@ -93,6 +93,18 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether the bundle is there, and no other run that would replace it has begun."""
         return (self.model / MANIFEST_FILE).exists() and not self.checkpoints.folder.exists()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process trains it now."""
+        lock = self.path / LOCK
+        if not lock.exists():
+            return False
+        try:
+            with open_locked(lock):
+                return False
+        except StorageError:
+            return True
 
     def refuse_if_taken(self, *, force: bool) -> None:
         """Raise when something is in the way of a new run; nothing is written.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotions_cli.data.dataset import Examples
+from emotions_cli.encoding import TokenTable
 from emotions_cli.errors import ModelError
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.metrics.decisions import FloatArray
@@ -88,6 +89,6 @@ def _answers(teacher: Teacher, texts: Sequence[str], labels: LabelSet, accelerat
     encoder = build_encoder(tokenizer, manifest.max_length)
     # not prepared: the accelerator would keep it for the whole run
     with accelerator.autocast():
-        logits = logits_of(model.to(accelerator.device), encoder, encoder.encode(texts))
+        logits = logits_of(model.to(accelerator.device), encoder, TokenTable.of(encoder.encoded(texts)))
     order = [own.names.index(label) for label in labels]
     return probabilities(logits, manifest.task, manifest.temperature)[:, order]

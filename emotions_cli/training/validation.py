@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emotions_cli.encoding import Encoder, IntArray, TokenIds, batches_by_length
+from emotions_cli.encoding import Encoder, IntArray, TokenTable, batches_by_length
 from emotions_cli.errors import LossNotFinite, TrainingStopped
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.metrics.decisions import FloatArray, tune_thresholds
@@ -33,7 +33,7 @@ class Decisions:
 class Validation:
     """Held-out texts, ready to be judged on; the processes ``ranks`` share the work."""
 
-    tokens: Sequence[TokenIds]
+    tokens: TokenTable
     targets: NDArray[np.bool_]
     labels: LabelSet
     task: Task
@@ -68,7 +68,7 @@ class Validation:
 def logits_of(
     model: Any,
     encoder: Encoder,
-    tokens: Sequence[TokenIds],
+    tokens: TokenTable,
     *,
     ranks: Ranks = ALONE,
     stop: Callable[[], bool] = lambda: False,
@@ -90,7 +90,7 @@ def logits_of(
 
     was_training = model.training
     device = next(model.parameters()).device
-    batches = batches_by_length([len(t) for t in tokens], BATCH_SIZE)[ranks.index :: ranks.count]
+    batches = batches_by_length(tokens.lengths, BATCH_SIZE)[ranks.index :: ranks.count]
     answers: list[tuple[IntArray, FloatArray]] = []
     model.eval()
     try:

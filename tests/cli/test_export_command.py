@@ -15,9 +15,10 @@ from typer.testing import Result
 
 from emotions_cli import load
 from emotions_cli.export import fast_file
-from emotions_cli.models.bundle import FAST_FILE, MANIFEST_FILE, ONNX_FILE, Bundle, sha256_of
+from emotions_cli.models.bundle import FAST_FILE, MANIFEST_FILE, ONNX_FILE, Bundle
 from emotions_cli.models.ref import open_model
 from emotions_cli.runtime.cpu import multiplies_int8
+from emotions_cli.streams.hashing import sha256_of
 
 Emotions = Callable[..., Result]
 

@@ -44,7 +44,10 @@ def nineteen(easy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("nineteen")
     text = (easy_data / "train.csv").read_text(encoding="utf-8")
     (data / "train.csv").write_text(text + "merry merry day,joy\n", encoding="utf-8")
-    (data / "validation.csv").write_bytes((easy_data / "validation.csv").read_bytes())
+    # more than one batch of an evaluation, and another number of them for each process
+    rows = (easy_data / "validation.csv").read_text(encoding="utf-8").splitlines()
+    more = [row.replace(",", f" {i},", 1) if row.count(",") == 1 else row for i in range(23) for row in rows[1:]]
+    (data / "validation.csv").write_text("\n".join([*rows[:1], *more]) + "\n", encoding="utf-8")
     return data
 
 
@@ -64,7 +67,7 @@ def test_two_processes_make_the_steps_of_one_with_twice_the_batch(tiny_base: Pat
     np.testing.assert_allclose(_losses("two"), _losses(alone), atol=1e-5, rtol=0)
     for one, two in zip(_measured(alone), _measured("two"), strict=True):
         if "validation" in one:
-            assert two["validation"]["n"] == 6
+            assert two["validation"]["n"] == 138
             assert two["validation"]["nll"] == pytest.approx(one["validation"]["nll"], abs=1e-4)
     # one of them speaks and writes
     assert result.stderr.count("finished after") == 1
@@ -109,6 +112,28 @@ def test_the_machines_of_a_vertex_job_train_one_model(tiny_base: Path, nineteen:
 def _children(process: subprocess.Popen[str]) -> list[int]:
     text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
     return [int(number) for number in text.split()]
+
+
+def test_two_processes_that_were_stopped_end_like_two_that_were_not(dropping_base: Path, nineteen: Path) -> None:
+    recipe = _arguments(dropping_base, nineteen, "--epochs", "30", "--batch-size", "3", "--checkpoint-steps", "7")
+    launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "-m", "emotions_cli"]
+    whole = _run([*recipe, "-o", "whole", "--device", "cpu"], *launcher)
+    assert whole.returncode == 0, whole.stderr
+    command = [sys.executable, "-u", "-m", "emotions_cli", *recipe, "--processes", "2", "-o", "cut"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        read_until(process, "epoch 2, step")
+        process.send_signal(signal.SIGTERM)
+        rest = process.communicate(timeout=30)[1]
+        assert process.returncode == 75, rest
+    going_on = _run([*recipe, "--processes", "2", "-o", "cut", "--resume"])
+    assert going_on.returncode == 0, going_on.stderr
+    assert going_on.stderr.count("going on behind step") == 1
+    assert _measured("cut") == _measured("whole")
+    weights = [Path(run, "model", "model.safetensors").read_bytes() for run in ("cut", "whole")]
+    assert weights[0] == weights[1]
+    again = _run([*recipe, "--processes", "2", "-o", "cut", "--resume", "auto"])
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("the run is finished already") == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the processes")

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,21 +66,54 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     assert len(load(tmp_path / "run").predict(["so happy"])) == 1
 
 
-def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
-    # the first one waits for a step, and this one is long
-    arguments = _arguments(tiny_base, easy_data, "--epochs", "3000", "--checkpoint-steps", "1")
-    arguments += ["--set", "training.accumulation_steps=3"]
+@pytest.fixture(scope="module")
+def long_data(easy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The easy data with many times its rows: a step of all of them, or an evaluation, takes seconds."""
+    folder = tmp_path_factory.mktemp("long")
+    for split in ("train", "validation"):
+        header, *rows = (easy_data / f"{split}.csv").read_text(encoding="utf-8").splitlines()
+        (folder / f"{split}.csv").write_text("\n".join([header, *rows * (8_000 // len(rows))]), encoding="utf-8")
+    return folder
+
+
+def _read_steps(run: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a run has measured so many steps."""
+    metrics = run / "metrics.jsonl"
+    while not metrics.exists() or metrics.read_text(encoding="utf-8").count('"loss"') < count:
+        assert process.poll() is None
+        os.sched_yield()
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(tiny_base: Path, long_data: Path, tmp_path: Path) -> None:
+    # the first one waits for the end of a step, which takes seconds
+    arguments = ["train", "--data", str(long_data), "--base-model", str(tiny_base), "--batch-size", "8000", "-o", "run"]
+    arguments += ["--precision", "fp32", "--max-length", "48", "--epochs", "30", "--checkpoint-steps", "1"]
+    arguments += ["--set", "training.fast_file=false"]
     with _started(arguments, tmp_path) as process:
-        read_until(process, "best so far")
+        _read_steps(tmp_path / "run", 2, process)
         process.send_signal(signal.SIGINT)
+        read_until(process, "another Ctrl-C leaves at once")
         process.send_signal(signal.SIGINT)
         rest = process.communicate(timeout=30)[1]
-        # the first one alone, when the step ended before the second came
-        assert process.returncode in {75, 130}
+        assert process.returncode == 130, rest
     assert "Traceback" not in rest
     with _started([*arguments, "--resume", "--finish"], tmp_path) as process:
         rest = process.communicate(timeout=60)[1]
         assert process.returncode == 0, rest
+
+
+def test_a_signal_in_an_evaluation_does_not_wait_for_its_end(tiny_base: Path, long_data: Path, tmp_path: Path) -> None:
+    arguments = ["train", "--data", str(long_data), "--base-model", str(tiny_base), "--batch-size", "8000", "-o", "run"]
+    arguments += ["--precision", "fp32", "--max-length", "48", "--set", "training.fast_file=false"]
+    with _started(arguments, tmp_path) as process:
+        _read_steps(tmp_path / "run", 1, process)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        rest = process.communicate(timeout=30)[1]
+        assert time.monotonic() - began < 10
+        assert process.returncode == 75, rest
+    assert "Stopped after step 1 of 3; all is saved" in rest
+    assert "validation" not in (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8")
 
 
 def test_a_signal_before_the_first_step_and_one_behind_the_last(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:

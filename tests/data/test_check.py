@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from emotions_cli.data import DataRequest, load_dataset
 from emotions_cli.data.check import EXAMPLES, RARE_LABEL, Finding, check_dataset
-from emotions_cli.data.dataset import Dataset, LabelledText, to_examples
+from emotions_cli.data.dataset import Dataset, LabelledTexts, to_examples
 from emotions_cli.encoding import Encoder
 from emotions_cli.labels import LabelSet, Task
 
@@ -21,7 +21,7 @@ Rows = list[tuple[str, str]]
 
 def dataset(task: Task = Task.SINGLE_LABEL, **splits: Rows) -> Dataset:
     parts = {
-        name: to_examples([LabelledText(text, tuple(labels.split())) for text, labels in rows], LABELS)
+        name: to_examples(LabelledTexts.of((text, tuple(labels.split())) for text, labels in rows), LABELS)
         for name, rows in splits.items()
     }
     return Dataset("data", LABELS, task, parts)

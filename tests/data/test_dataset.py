@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from emotions_cli.data.dataset import Dataset, Examples, LabelledText, hold_out, to_examples
+from emotions_cli.data.dataset import Dataset, Examples, LabelledTexts, hold_out, to_examples
 from emotions_cli.errors import DataError
 from emotions_cli.labels import LabelSet, Task
 
@@ -15,7 +15,7 @@ LABELS = LabelSet(("joy", "anger", "fear"))
 
 
 def examples(*rows: tuple[str, str]) -> Examples:
-    return to_examples([LabelledText(text, tuple(labels.split())) for text, labels in rows], LABELS)
+    return to_examples(LabelledTexts.of((text, tuple(labels.split())) for text, labels in rows), LABELS)
 
 
 def dataset(

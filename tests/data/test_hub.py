@@ -211,7 +211,7 @@ def model_hub(tiny_base: Path) -> Iterator[str]:
 
 
 def test_a_base_model_comes_from_the_hub_then_from_the_cache(model_hub: str, tiny_base: Path, tmp_path: Path) -> None:
-    from emotions_cli.models.bundle import sha256_of
+    from emotions_cli.streams.hashing import sha256_of
 
     answer = ask("model", MODEL, hub=model_hub, home=tmp_path)
     assert (answer["name"], answer["source"]) == (MODEL, "hub")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emotions_cli.data import DataRequest, load_dataset
-from emotions_cli.data.dataset import LabelledText
+from emotions_cli.data.dataset import LabelledTexts
 from emotions_cli.data.label_map import LabelMap, read_label_map
 from emotions_cli.errors import DataError
 from emotions_cli.labels import Task
@@ -27,7 +27,8 @@ def label_map(folder: Path, body: str) -> LabelMap:
 
 
 def mapped(found: LabelMap, *labels: tuple[str, ...]) -> list[tuple[str, ...]]:
-    return [row.labels for row in found.apply(LabelledText(f"text {i}", row) for i, row in enumerate(labels))]
+    rows = found.apply(LabelledTexts.of((f"text {i}", row) for i, row in enumerate(labels)))
+    return [rows.label_sets[code] for code in rows.codes]
 
 
 def test_a_map_is_read(tmp_path: Path) -> None:
@@ -59,8 +60,11 @@ def test_unlisted_labels_can_stay(tmp_path: Path) -> None:
 
 
 def test_rows_keep_their_texts_and_order(tmp_path: Path) -> None:
-    rows = [LabelledText("a", ("joy",)), LabelledText("b", ("grief",)), LabelledText("c", ("anger",))]
-    assert label_map(tmp_path, BODY).apply(rows) == [LabelledText("a", ("joy",)), LabelledText("c", ("anger",))]
+    rows = LabelledTexts.of([("a", ("joy",)), ("b", ("grief",)), ("c", ("anger",))])
+    found = label_map(tmp_path, BODY).apply(rows)
+    assert list(found.texts) == ["a", "c"]
+    assert [found.label_sets[code] for code in found.codes] == [("joy",), ("anger",)]
+    assert found.counts == {"joy": 1, "anger": 1}
 
 
 def test_what_is_absent_or_dropped_is_noted(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from emotions_cli.data.dataset import Dataset, Examples, LabelledText, to_examples
+from emotions_cli.data.dataset import Dataset, Examples, LabelledTexts, to_examples
 from emotions_cli.data.summary import lengths_of, summarise
 from emotions_cli.encoding import Encoder
 from emotions_cli.labels import LabelSet, Task
@@ -24,8 +24,8 @@ def encoder(max_length: int) -> Encoder:
 
 
 def data() -> Dataset:
-    train = to_examples([LabelledText(text, (label,)) for text, label in ROWS], LABELS)
-    test = to_examples([LabelledText("so happy now", ("joy",))], LABELS)
+    train = to_examples(LabelledTexts.of((text, (label,)) for text, label in ROWS), LABELS)
+    test = to_examples(LabelledTexts.of([("so happy now", ("joy",))]), LABELS)
     return Dataset("data", LABELS, Task.SINGLE_LABEL, {"train": train, "test": test})
 
 

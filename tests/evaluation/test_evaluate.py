@@ -14,7 +14,7 @@ from sklearn import metrics as reference
 
 from emotions_cli import Classifier, load
 from emotions_cli.data import DataRequest, Dataset, load_dataset
-from emotions_cli.data.dataset import LabelledText, to_examples
+from emotions_cli.data.dataset import LabelledTexts, to_examples
 from emotions_cli.errors import DataError
 from emotions_cli.evaluation import evaluate
 from emotions_cli.labels import LabelSet, Task
@@ -46,7 +46,7 @@ def dataset(labels: Sequence[str], task: Task = Task.SINGLE_LABEL, **splits: Seq
     """Data with these labels; several labels of a text are joined by ``|``."""
     names = LabelSet(tuple(labels))
     rows = {
-        split: [LabelledText(text, tuple(label for label in joined.split("|") if label)) for text, joined in pairs]
+        split: LabelledTexts.of((text, tuple(label for label in joined.split("|") if label)) for text, joined in pairs)
         for split, pairs in splits.items()
     }
     return Dataset("some data", names, task, {split: to_examples(part, names) for split, part in rows.items()})

@@ -16,7 +16,8 @@ from emotions_cli import load
 from emotions_cli.encoding import Encoder
 from emotions_cli.errors import EXIT_ERROR, BundleCorrupt, ModelError
 from emotions_cli.labels import LabelSet, Task
-from emotions_cli.models.bundle import FORMAT_VERSION, MANIFEST_FILE, Bundle, Manifest, Probe, sha256_of, write_manifest
+from emotions_cli.models.bundle import FORMAT_VERSION, MANIFEST_FILE, Bundle, Manifest, Probe, write_manifest
+from emotions_cli.streams.hashing import sha256_of
 
 FULL = Manifest(
     labels=("joy", "Ärger", "fear"),

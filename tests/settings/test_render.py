@@ -25,6 +25,7 @@ WITHOUT_DEFAULT = {
         "label_separator": "|",
         "label_map": "map.toml",
     },
+    "cache": {"folder": "caches"},
     "wandb": {"entity": "team", "name": "first", "group": "trials"},
     "evaluation": {"split": "test"},
     "hub": {"token": "hf_topsecret123", "base_model_revision": "main"},

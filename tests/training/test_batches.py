@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotions_cli.encoding import Encoder, TokenIds
+from emotions_cli.encoding import Encoder, TokenIds, TokenTable
 from emotions_cli.training.batches import TrainingBatches
 
 TEXTS = 1003
@@ -20,7 +20,7 @@ def encoder(tiny_base: Path) -> Encoder:
 
 def _batches(encoder: Encoder, seed: int = 1, batch_size: int = 8) -> TrainingBatches:
     lengths = np.random.default_rng(0).integers(3, 60, size=TEXTS)
-    tokens = [TokenIds(tuple(range(5, 5 + n)), 0) for n in lengths]
+    tokens = TokenTable.of(TokenIds(tuple(range(5, 5 + n)), 0) for n in lengths)
     targets = np.eye(7, dtype=np.float32)[np.arange(TEXTS) % 7]
     return TrainingBatches(tokens, targets, encoder, batch_size=batch_size, seed=seed)
 
@@ -66,7 +66,7 @@ def test_inputs_and_targets_belong_together(encoder: Encoder) -> None:
 def test_processes_share_a_batch_and_no_text_is_read_twice_or_lost(encoder: Encoder, ranks: int) -> None:
     # a text more than whole batches hold: in the last one all but one process have none
     texts = 8 * ranks * 3 + 1
-    tokens = [TokenIds((5, 6 + n, 7), 0) for n in range(texts)]
+    tokens = TokenTable.of(TokenIds((5, 6 + n, 7), 0) for n in range(texts))
     targets = np.zeros((texts, 2), dtype=np.float32)
     shares = [
         list(TrainingBatches(tokens, targets, encoder, batch_size=8, seed=1, rank=rank, ranks=ranks).epoch(0))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import load_split
 
-from emotions_cli.encoding import Encoder
+from emotions_cli.encoding import Encoder, TokenTable
 from emotions_cli.errors import LossNotFinite
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.settings import TrainingSettings
@@ -45,8 +45,8 @@ def _run(
     model, tokenizer = build_model(find_base_model(str(tiny_base)), LABELS, Task.SINGLE_LABEL, 48)
     encoder: Encoder = build_encoder(tokenizer, 48)
     examples = load_split(easy_data).split("train")
-    tokens = encoder.encode(examples.texts)
-    batches = TrainingBatches(tokens, examples.targets.astype(np.float32), encoder, batch_size=batch_size, seed=0)
+    tokens = TokenTable.of(encoder.encoded(examples.texts))
+    batches = TrainingBatches(tokens, examples.targets, encoder, batch_size=batch_size, seed=0)
     model, optimizer = accelerator.prepare(model, build_optimizer(model, settings, accelerator.device))
     steps = train_steps(
         accelerator,

@@ -17,7 +17,7 @@ from conftest import TINY, load_split, run_training, tiny_settings
 from transformers import BertForSequenceClassification
 
 from emotions_cli import load
-from emotions_cli.data.dataset import Dataset, to_examples
+from emotions_cli.data.dataset import Dataset, LabelledTexts, to_examples
 from emotions_cli.errors import DataError, LossNotFinite, ModelError, TrainingError, TrainingStopped
 from emotions_cli.labels import LabelSet, Task
 from emotions_cli.metrics.decisions import LabelScores
@@ -207,7 +207,7 @@ def test_a_label_that_training_lacks_is_an_error(tmp_path: Path) -> None:
 
 def test_too_few_rows_are_an_error() -> None:
     labels = LabelSet(("joy", "fear"))
-    empty = to_examples([], labels)
+    empty = to_examples(LabelledTexts.of([]), labels)
     with pytest.raises(DataError, match="too few rows"):
         check_trainable(Dataset("d", labels, Task.SINGLE_LABEL, {"train": empty, "validation": empty}))
 

@@ -14,8 +14,8 @@ from typer.testing import Result
 from emotions_cli import load
 from emotions_cli.data.dataset import TRAIN, Dataset
 from emotions_cli.labels import LabelSet
-from emotions_cli.models.bundle import sha256_of
 from emotions_cli.models.ref import open_model
+from emotions_cli.streams.hashing import sha256_of
 from emotions_cli.training.build import build_accelerator
 from emotions_cli.training.teachers import Teacher, find_teacher, soft_targets
 
