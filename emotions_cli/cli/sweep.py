@@ -20,7 +20,7 @@ from emotions_cli.cli._options import (
     TextColumnOpt,
 )
 from emotions_cli.cli._output import plain_table, say, stderr_console, stdout_console
-from emotions_cli.cli._settings import data_request, resolve_settings
+from emotions_cli.cli._settings import cache_folder, data_request, resolve_settings
 from emotions_cli.cli._stopping import stopped_by
 from emotions_cli.cli.train import Resuming, Wandb, left_at_once, tracker_of
 from emotions_cli.errors import TrainingError, TrainingStopped, UsageError
@@ -245,7 +245,8 @@ def _sweep_job(resolved: ResolvedSettings, folder: SweepFolder | None, wanted: _
     folder = folder or SweepFolder.named_after(settings.training.runs_dir, dataset.reference)
     earlier = None if begins else folder.plan()
     plan, place = _plan(folder, earlier, wanted, tuple(f"training.{param.key}={param}" for param in space))
-    return SweepJob(dataset, settings, space, plan, folder, place, tracker_of, begin=begins, force=force)
+    cache = cache_folder(settings)
+    return SweepJob(dataset, settings, space, plan, folder, place, tracker_of, begin=begins, force=force, cache=cache)
 
 
 def _plan(

@@ -77,9 +77,13 @@ class SweepFolder:
 
     @classmethod
     def newest_unfinished(cls, runs_dir: Path) -> SweepFolder | None:
-        """Return the sweep that wrote last among those without a model."""
+        """Return the sweep that wrote last among those without a model, and that no process works in."""
         sweeps = [cls(path) for path in runs_dir.iterdir()] if runs_dir.is_dir() else []
-        unfinished = [sweep for sweep in sweeps if sweep.begun and not (sweep.model / MANIFEST_FILE).exists()]
+        unfinished = [
+            sweep
+            for sweep in sweeps
+            if sweep.begun and not (sweep.model / MANIFEST_FILE).exists() and not RunFolder(sweep.path).busy
+        ]
         return max(unfinished, key=lambda sweep: sweep.path.stat().st_mtime, default=None)
 
     @property

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from emotions_cli.data.dataset import Dataset
@@ -50,6 +51,7 @@ class SweepJob:
         begin: Whether a new sweep begins in the folder.
         force: Replace an earlier one.
         stop: Asked after every step; when it says yes, the running trial is saved and the sweep ends.
+        cache: Folder for the token ids of large data, which all trials share; ``None`` keeps them in memory.
     """
 
     dataset: Dataset
@@ -62,6 +64,7 @@ class SweepJob:
     begin: bool = True
     force: bool = False
     stop: Callable[[], bool] = lambda: False
+    cache: Path | None = None
 
     @property
     def metric(self) -> str:
@@ -244,6 +247,7 @@ class _Sweep:
             # only what the study leaves free can be other than it was
             allow_changed=True,
             stop=job.stop,
+            cache=job.cache,
         )
 
     def _tidy(self) -> None:
