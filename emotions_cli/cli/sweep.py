@@ -150,7 +150,9 @@ def sweep_command(
             folder = _folder(resolved.settings.training.runs_dir, output, resume)
             begins = folder is None or resume is Resuming.NO or not folder.begun
             if folder is not None and not begins and folder.settings.exists():
-                resolved = resolve_settings(settings, assignments, folder.settings, **options)
+                from emotions_cli.settings.sources import Record
+
+                resolved = resolve_settings(settings, assignments, Record.of_file(folder.settings), **options)
             wanted = _Wanted(params, trials, no_prune, storage, study)
             job = _sweep_job(resolved, folder, wanted, begins=begins, force=force)
             trackers: list[Tracker] = []
