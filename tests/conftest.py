@@ -19,7 +19,7 @@ from emotions_cli.data import DataRequest, Dataset, load_dataset
 from emotions_cli.data.load import sample_folder, with_validation
 from emotions_cli.settings import Settings, TrainingSettings
 from emotions_cli.tracking import JsonlTracker
-from emotions_cli.training import Finished, TrainingJob, train
+from emotions_cli.training import Evaluated, Finished, TrainingJob, train
 from emotions_cli.training.run_folder import RunFolder
 
 # small, but with enough steps to learn its training texts by heart
@@ -154,6 +154,17 @@ def wandb_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Wa
         yield server
         server.calm()
         wandb.teardown()
+
+
+def run_steps(dataset: Dataset, base: Path, folder: Path, **settings: object) -> tuple[Evaluated, bytes]:
+    """Train to the end, but write no bundle, which takes longer than all else; return the last evaluation and best weights."""
+    run = RunFolder(folder)
+    tracker = JsonlTracker(run.metrics, run.throughput)
+    events = list(train(TrainingJob(dataset, tiny_settings(base, **settings), run, tracker, bundle=False)))
+    checkpoint, _ = run.checkpoints.newest()
+    assert checkpoint is not None
+    evaluations = [event for event in events if isinstance(event, Evaluated)]
+    return evaluations[-1], run.checkpoints.best(checkpoint.progress).weights.read_bytes()
 
 
 def untraced() -> dict[str, str]:

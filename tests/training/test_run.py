@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, load_split, run_training, tiny_settings
+from conftest import TINY, load_split, run_steps, run_training, tiny_settings
 from transformers import BertForSequenceClassification
 
 from emotions_cli import load
@@ -92,10 +92,10 @@ def test_the_bundle_holds_the_best_weights_of_the_run(tiny_base: Path, easy_data
 
 
 def test_the_same_seed_gives_the_same_weights(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        run_training(load_split(easy_data), tiny_base, tmp_path / name, epochs=2)
-    run_training(load_split(easy_data), tiny_base, tmp_path / "other", epochs=2, seed=4)
-    first, second, other = (_digests(tmp_path / name / "model")["model.safetensors"] for name in ("first", "second", "other"))
+    data = load_split(easy_data)
+    first, second, other = (
+        run_steps(data, tiny_base, tmp_path / str(i), epochs=2, seed=seed)[1] for i, seed in enumerate((3, 3, 4))
+    )
     assert first == second != other
 
 
@@ -249,7 +249,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from conftest import load_split, tiny_settings
+from conftest import run_steps, load_split, tiny_settings
 from emotions_cli.errors import StorageError
 from emotions_cli.tracking import JsonlTracker
 from emotions_cli.training import Evaluated, Step, TrainingJob, train
