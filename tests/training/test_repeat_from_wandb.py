@@ -96,7 +96,7 @@ def test_a_server_that_does_not_let_in_is_named(
     emotions: Emotions,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    key: Any,
+    key: str | None,
     plan: str,
     says: str,
     hint: str,
