@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from resuming import job_of
 
-from emotions_cli.errors import EmotionsError, StorageError, TrainingStopped
+from emotions_cli.errors import EmotionsError, TrainingError, TrainingStopped
 from emotions_cli.models.bundle import Bundle
 from emotions_cli.tracking import Ending
 from emotions_cli.training import Finishing, TrainingJob, train
@@ -44,13 +45,13 @@ class Witness:
         self.heard.append((ending, self._model.is_dir()))
 
 
-def _ended(job: TrainingJob, *, in_the_way: bool = False) -> tuple[Witness, Exception | None]:
+def _ended(job: TrainingJob, *, weights_lost: bool = False) -> tuple[Witness, Exception | None]:
     """Train, and return what the tracker heard and the error that the run ended with."""
     witness = Witness(job.folder.model)
     try:
         for event in train(replace(job, tracker=witness)):
-            if in_the_way and isinstance(event, Finishing):
-                job.folder.model.write_text("no folder", encoding="utf-8")
+            if weights_lost and isinstance(event, Finishing):
+                shutil.rmtree(job.folder.checkpoints.folder)
     except EmotionsError as error:
         return witness, error
     return witness, None
@@ -68,8 +69,8 @@ def test_a_run_without_a_bundle_has_failed_and_one_that_is_stopped_has_not(
     tiny_base: Path, easy_data: Path, tmp_path: Path
 ) -> None:
     job = job_of(tiny_base, easy_data, tmp_path / "run", epochs=2)
-    witness, error = _ended(job, in_the_way=True)
-    assert isinstance(error, StorageError)
+    witness, error = _ended(job, weights_lost=True)
+    assert isinstance(error, TrainingError)
     assert witness.heard[-1] == (Ending.FAILED, False)
     witness, error = _ended(replace(job_of(tiny_base, easy_data, tmp_path / "other", epochs=2), stop=lambda: True))
     assert isinstance(error, TrainingStopped)
