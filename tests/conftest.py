@@ -9,9 +9,9 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from servers.wandb import Wandb, running_wandb
 from typer.testing import CliRunner, Result
 
 from emotions_cli.cli.app import app
@@ -21,6 +21,9 @@ from emotions_cli.settings import Settings, TrainingSettings
 from emotions_cli.tracking import JsonlTracker
 from emotions_cli.training import Evaluated, Finished, TrainingJob, train
 from emotions_cli.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from servers.wandb import Wandb
 
 # small, but with enough steps to learn its training texts by heart
 TINY = {"epochs": 20, "batch_size": 6, "learning_rate": 5e-3, "max_length": 48, "precision": "fp32", "metric": "nll", "seed": 3}
@@ -144,6 +147,7 @@ def run_training(dataset: Dataset, base: Path, folder: Path, **settings: object)
 def wandb_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Wandb]:
     """An empty server that the client in this process speaks to, and forgets behind the test."""
     import wandb
+    from servers.wandb import running_wandb
 
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
