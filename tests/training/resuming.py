@@ -110,7 +110,7 @@ def assert_equal_runs(run: Path, other: Path) -> None:
     manifests = []
     for folder in (run, other):
         manifest = json.loads((folder / "model" / "emotions.json").read_text(encoding="utf-8"))
-        for own in ("created", "manifest_sha256", "settings"):
+        for own in ("created", "git", "manifest_sha256", "settings"):
             del manifest[own]
         manifests.append(manifest)
     assert manifests[0] == manifests[1]
