@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from emotions_cli.cli._stopping import stopped_by
-from emotions_cli.errors import EXIT_ERROR, EXIT_LOST, EXIT_OK, EXIT_STOPPED, SettingsError
+from emotions_cli.errors import EXIT_LOST, EXIT_OK, EXIT_STOPPED, SettingsError
 
 # after one has failed, how long the others may take to end by themselves, and to obey
 GRACE_SECONDS = 5.0
@@ -139,7 +139,7 @@ def run_processes(command: Sequence[str], count: int, cluster: Cluster) -> int:
         if code < 0:
             sys.stderr.write(f"Error: process {culprit + 1} of {count} was ended by {signal.Signals(-code).name}.\n")
             sys.stderr.write("  → Look for a lack of memory; the same command with --resume goes on.\n")
-        return code if code > 0 else EXIT_ERROR
+        return code if code > 0 else EXIT_LOST
 
 
 def _watch(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
@@ -161,7 +161,7 @@ def _watch(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
             failed += [i for i in ended if i not in failed]
             waited = time.monotonic() - failed_at if failed else 0.0
             if waited > GRACE_SECONDS and not told:
-                told = True
+                told, told_at = True, time.monotonic()
                 _send(children, signal.SIGTERM)
             if waited > GRACE_SECONDS + OBEY_SECONDS or (stop.asked() and time.monotonic() - told_at > STOP_SECONDS):
                 _send(children, getattr(signal, "SIGKILL", signal.SIGTERM))

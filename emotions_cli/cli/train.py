@@ -230,6 +230,7 @@ def train_command(
         raise typer.Exit(run_processes(command, processes or 1, cluster or Cluster.here()))
     console = stderr_console(quiet=bool(rank))
     waiting = "" if rank else "saving; another Ctrl-C leaves at once, with the last checkpoint"
+    folder: RunFolder | None = None
     with stopped_by(signal.SIGINT, signal.SIGTERM, at_once=True, patience=waiting) as stop:
         try:
             folder, remote = _run_folder(resolved.settings.training.runs_dir, output, resume, console)
@@ -241,7 +242,7 @@ def train_command(
 
                 resolved = resolve_settings(settings, assignments, Record.of_file(folder.settings), **options)
             job = _training_job(resolved, folder, force=force, resume=resume, allow_changed=allow_changed, finish=finish)
-            job = replace(job, remote=remote, processes=processes_of(os.environ), profile=profile)
+            job, folder = replace(job, remote=remote, processes=processes_of(os.environ), profile=profile), job.folder
             if not rank:
                 say([*job.dataset.notes, *(earlier.doubts(job) if earlier else ())])
             with left_at_once(job.tracker.hangs, processes=job.processes):
@@ -251,7 +252,9 @@ def train_command(
         except KeyboardInterrupt:
             if not stop.ended:
                 raise
-            raise TrainingStopped("Stopped before the first step or behind the last one; nothing is lost.") from None
+            if folder is not None and folder.checkpoints.steps():
+                raise TrainingStopped("Stopped behind the last step; all is saved.") from None
+            raise TrainingStopped("Stopped before the first step.", "The same command begins again.") from None
 
 
 @contextmanager

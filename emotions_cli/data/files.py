@@ -144,4 +144,6 @@ def _coded(path: Path, cells: Iterable[Any], separator: str | None) -> tuple[Cod
 def _cells(row: Row, columns: Columns, name: str, number: int) -> tuple[Any, Any]:
     if columns.text not in row:
         raise DataError(f"'{name}' row {number} has no '{columns.text}'.", "Give every row the same fields.")
+    if isinstance(row[columns.text], bytes):
+        raise DataError(f"'{name}' has texts that are no UTF-8.", "Write them as strings.")
     return row[columns.text], row.get(columns.label)

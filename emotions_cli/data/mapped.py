@@ -17,6 +17,7 @@ from emotions_cli.streams.atomic import storage_errors, whole_file
 from emotions_cli.streams.hashing import sha256_of
 from emotions_cli.streams.locking import open_locked
 from emotions_cli.streams.mapped import MappedFile
+from emotions_cli.streams.parquet import decoded
 
 # smaller files are read as a whole
 LARGE_BYTES, LARGE_ROWS = 64_000_000, 200_000
@@ -140,13 +141,26 @@ def arrow_copy(path: Path, text_column: str, label_column: str, cache: Path) -> 
         copy.parent.mkdir(parents=True, exist_ok=True)
     # all processes of a run want it
     with open_locked(copy.with_suffix(".lock"), wait=True):
-        if not copy.exists():
+        if not _is_whole(copy):
             batches = _batches(path, columns)
             first = next(batches)
             with whole_file(copy) as part, pa.ipc.new_stream(str(part), first.schema) as writer:
                 for batch in itertools.chain([first], batches):
                     writer.write_batch(batch)
+            with whole_file(_hash_of(copy)) as part:
+                part.write_text(sha256_of(copy), encoding="ascii")
     return copy
+
+
+def _hash_of(copy: Path) -> Path:
+    return copy.with_suffix(".sha256")
+
+
+def _is_whole(copy: Path) -> bool:
+    try:
+        return _hash_of(copy).read_text(encoding="ascii") == sha256_of(copy)
+    except (OSError, ValueError):
+        return False
 
 
 def _batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
@@ -158,7 +172,9 @@ def _batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(columns)):
                 batch.validate(full=True)
-                texts, labels = (batch.column(name) for name in columns)
+                texts, labels = (decoded(batch.column(name)) for name in columns)
+                if pa.types.is_binary(texts.type) or pa.types.is_large_binary(texts.type):
+                    raise DataError(f"'{path}' has texts that are no UTF-8.", "Write them as strings.")
                 if not pa.types.is_string(texts.type):
                     texts = pa.array([None if text is None else str(text) for text in texts.to_pylist()], pa.string())
                 yield pa.RecordBatch.from_arrays([texts, labels], names=list(columns))

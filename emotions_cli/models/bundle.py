@@ -86,6 +86,7 @@ class Manifest:
         settings: Resolved settings of the run, secrets masked.
         metrics: Validation metrics of these weights.
         versions: Versions of this package and the libraries it trained with.
+        arithmetic: Device, precision, processes and threads that computed it.
         git: Commit of the folder it was trained in, and whether its files had changed; ``None`` outside a repository.
         created: UTC time of writing, ISO 8601.
         probes: Texts with their expected token ids and scores.
@@ -103,6 +104,7 @@ class Manifest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    arithmetic: Mapping[str, Any] = field(default_factory=dict)
     git: Mapping[str, Any] | None = None
     created: str = ""
     probes: tuple[Probe, ...] = ()

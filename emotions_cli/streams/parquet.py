@@ -63,10 +63,23 @@ class _Batches:
             raise DataError(f"'{self._name}' is damaged: {error}", "Fetch or write the file again.") from error
 
 
+def decoded(column: Any) -> Any:
+    """Return a column of bytes as one of strings, where they are UTF-8: some programs write strings so."""
+    import pyarrow as pa
+
+    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        return column
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        return column
+
+
 def _values(column: Any) -> list[Any]:
     """Return Python values; times finer than Python's as texts, inside of lists and structs cut to microseconds."""
     import pyarrow as pa
 
+    column = decoded(column)
     coarse = _coarse(column.type)
     try:
         if coarse == column.type:

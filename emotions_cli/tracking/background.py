@@ -79,11 +79,14 @@ class BackgroundTracker:
     def _work(self) -> None:
         failed = False
         while (action := self._waiting.get()) is not None:
-            if failed:
+            # a run that is not told of its end would seem to go on
+            if failed and getattr(action, "func", None) != self._tracker.finish:
                 continue
             try:
                 action()
             except Exception as error:  # whatever it is, training goes on
+                if failed:
+                    continue
                 failed = True
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 self._problems.put(

@@ -47,18 +47,9 @@ def build_accelerator(device: str, precision: str, processes: int = 1) -> Accele
     from accelerate.state import AcceleratorState
     from accelerate.utils import InitProcessGroupKwargs
 
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device != "auto" and not available[device]:
-        raise TrainingError(f"This machine has no {device} device.", "Leave --device out, or give --device cpu.")
+    chosen, mixed = choose_arithmetic(device, precision, processes)
     # Accelerate keeps its state for the whole process: a second run may want another device or precision
     AcceleratorState._reset_state(reset_partial_state=True)
-    if processes > 1:
-        # PyTorch has no line between processes on MPS
-        available["mps"] = False
-    chosen = device if device != "auto" else next(name for name in ("cuda", "mps", "cpu") if available[name])
-    if precision == "fp16" and chosen != "cuda":
-        raise TrainingError(f"fp16 needs a CUDA device, this run is on {chosen}.", "Use --precision auto.")
-    mixed = {"auto": "bf16" if _has_bf16(chosen) else "no", "fp32": "no"}.get(precision, precision)
     # the others wait while the first one writes the bundle
     waiting = InitProcessGroupKwargs(timeout=timedelta(hours=1))
     try:
@@ -73,6 +64,39 @@ def build_accelerator(device: str, precision: str, processes: int = 1) -> Accele
             "Start them with --processes, torchrun or accelerate launch.",
         )
     return accelerator
+
+
+def choose_arithmetic(device: str, precision: str, processes: int = 1) -> tuple[str, str]:
+    """Return the device to train on, and the mixed precision as Accelerate names it; see :func:`build_accelerator`.
+
+    Raises:
+        TrainingError: The machine has no such device, or the device no such precision.
+    """
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device != "auto" and not available[device]:
+        raise TrainingError(f"This machine has no {device} device.", "Leave --device out, or give --device cpu.")
+    if processes > 1:
+        # PyTorch has no line between processes on MPS
+        available["mps"] = False
+    chosen = device if device != "auto" else next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if precision == "fp16" and chosen != "cuda":
+        raise TrainingError(f"fp16 needs a CUDA device, this run is on {chosen}.", "Use --precision auto.")
+    return chosen, {"auto": "bf16" if _has_bf16(chosen) else "no", "fp32": "no"}.get(precision, precision)
+
+
+def arithmetic_of(settings: TrainingSettings, processes: int) -> dict[str, Any]:
+    """Describe what computes a run: with other devices, precision, processes or threads sums are rounded otherwise.
+
+    Raises:
+        TrainingError: See :func:`choose_arithmetic`.
+    """
+    import torch
+
+    device, mixed = choose_arithmetic(settings.device, settings.precision, processes)
+    precision = "fp32" if mixed == "no" else mixed
+    return {"device": device, "precision": precision, "processes": processes, "threads": torch.get_num_threads()}
 
 
 def _has_bf16(device: str) -> bool:

@@ -191,12 +191,19 @@ class Checkpoints:
                 self._remove(newer)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written or half-removed."""
+        """Remove what killed processes left half-written or half-removed, and put back what was half-replaced."""
         shutil.rmtree(self._gone, ignore_errors=True)
+        for set_aside in self.set_aside():
+            if not (self.folder / set_aside.name).exists():
+                set_aside.replace(self.folder / set_aside.name)
         if self.folder.is_dir():
             for left in self.folder.iterdir():
                 if left.name.startswith(f".{PREFIX}"):
                     shutil.rmtree(left, ignore_errors=True)
+
+    def set_aside(self) -> list[Path]:
+        """Return checkpoints that killed processes had moved away to make room for another of the same step."""
+        return list(self.folder.glob(f".{PREFIX}*.old/{PREFIX}*"))
 
     @property
     def _gone(self) -> Path:

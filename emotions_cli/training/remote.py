@@ -25,9 +25,10 @@ from typing import Any, TypeVar
 from emotions_cli.errors import BundleCorrupt, StorageError, TrainingError
 from emotions_cli.extras import require
 from emotions_cli.models.bundle import MANIFEST_FILE
+from emotions_cli.models.ref import MODEL_FOLDER
 from emotions_cli.streams.atomic import storage_errors
 from emotions_cli.training.checkpoints import PREFIX, STATE_FILE, best_step, kept_steps
-from emotions_cli.training.run_folder import RunFolder
+from emotions_cli.training.run_folder import SWEEP_FILE, RunFolder
 
 SCHEME = "gs://"
 BEGUN = "checkpoints/begun"
@@ -332,6 +333,27 @@ class RemoteRun:
                 if final or attempt == self.attempts or self._given_up.wait(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)):
                     raise
         raise AssertionError("unreachable")
+
+
+def fetch_record(uri: str, place: Path) -> RunFolder:
+    """Fetch what a run on the store says of itself: its settings, and the manifest of its bundle if it has one.
+
+    Args:
+        uri: ``gs://bucket/path``.
+        place: A folder for them.
+
+    Raises:
+        DependencyMissing: The ``gcs`` extra is not installed.
+        StorageError: The store can't be read.
+    """
+    remote = RemoteRun.open(uri, place)
+    with _named(remote.uri):
+        there = remote._list()
+        for name in (remote.folder.settings.name, SWEEP_FILE, f"{MODEL_FOLDER}/{MANIFEST_FILE}"):
+            if name in there:
+                remote._get(name)
+    remote.close()
+    return remote.folder
 
 
 def _local_folder(uri: str, copies: Path) -> RunFolder:

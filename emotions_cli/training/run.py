@@ -22,7 +22,7 @@ from emotions_cli.settings.render import record_text
 from emotions_cli.settings.sources import masked
 from emotions_cli.streams.atomic import whole_directory
 from emotions_cli.tracking import WEIGHTS, Ending
-from emotions_cli.training.build import build_accelerator, load_weights
+from emotions_cli.training.build import arithmetic_of, build_accelerator, load_weights
 from emotions_cli.training.checkpoints import Checkpoint
 from emotions_cli.training.course import Wish, run_course
 from emotions_cli.training.events import Evaluated, Event, Finished, Finishing, Note, Resumed, Started, Step
@@ -110,7 +110,7 @@ def _events(job: TrainingJob, accelerator: Accelerator, ranks: Ranks) -> Iterato
 
 
 def _something_to_resume(job: TrainingJob) -> bool:
-    if job.folder.checkpoints.steps():
+    if job.folder.checkpoints.steps() or job.folder.checkpoints.set_aside():
         return True
     if job.resume is Resume.YES:
         raise TrainingError(
@@ -210,7 +210,10 @@ class _Run:
     def _trained(self, progress: Progress) -> Generator[Event, None, EmotionsError | None]:
         """Train until there are best weights; return the error that the run ends with nevertheless, if it does."""
         job, selection = self.job, progress.selection
-        profiler = StepProfiler(job.folder.path / "profile") if job.profile and self.ranks.main else None
+        profiler = None
+        if job.profile and self.ranks.main and self.parts.total > progress.step:
+            profiler = StepProfiler(job.folder.path / "profile", self.parts.total - progress.step)
+            profiler.begin_if_due()
         failure: LossNotFinite | None = None
         try:
             if not job.finish:
@@ -223,6 +226,8 @@ class _Run:
                     yield from self._problems()
         except LossNotFinite as error:
             failure = error
+        if profiler is not None and (found := profiler.finish()) is not None:
+            yield Note(found)
         if selection.best is None and job.finish:
             raise TrainingError("The run was not evaluated yet: there are no best weights.", "Go on: --resume without --finish.")
         if selection.best is None:
@@ -256,7 +261,7 @@ class _Run:
             "labels": list(dataset.labels),
             "task": dataset.task.value,
             "base_model_sha256": base.sha256,
-            "processes": self.ranks.count,
+            "arithmetic": arithmetic_of(self.job.settings.training, self.ranks.count),
             "settings": masked(self.job.settings),
             "versions": dict(versions()),
             "git": self.git,
@@ -326,7 +331,7 @@ def _started(job: TrainingJob, parts: Parts) -> Started:
     precision = parts.accelerator.mixed_precision
     return Started(
         job.folder.path,
-        str(parts.accelerator.device),
+        parts.accelerator.device.type if parts.accelerator.device.type == "cpu" else str(parts.accelerator.device),
         "fp32" if precision == "no" else precision,
         sum(p.numel() for p in parts.model.parameters()),
         len(job.dataset.split(TRAIN)),
@@ -401,6 +406,7 @@ def _manifest(run: _Run, model: Any, encoder: Encoder, decisions: Decisions, jud
         settings=masked(run.job.settings),
         metrics={VALIDATION: judgement.to_json()},
         versions=versions(),
+        arithmetic=arithmetic_of(run.job.settings.training, run.ranks.count),
         git=run.git,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         probes=make_probes(model, encoder, dataset.task, decisions.temperature),

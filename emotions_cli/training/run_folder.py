@@ -28,6 +28,8 @@ from emotions_cli.streams.locking import open_locked
 from emotions_cli.training.checkpoints import Checkpoints
 
 LOCK = ".lock"
+# in the folder of a sweep, which holds runs but is none
+SWEEP_FILE = "sweep.json"
 
 
 @dataclass(frozen=True)

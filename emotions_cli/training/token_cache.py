@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 
 from emotions_cli.encoding import ENCODED_AT_ONCE, Encoder, TokenTable
 from emotions_cli.streams.atomic import storage_errors, whole_directory
+from emotions_cli.streams.hashing import sha256_of
 from emotions_cli.streams.locking import open_locked
 from emotions_cli.streams.mapped import MappedFile
 
@@ -18,6 +21,8 @@ from emotions_cli.streams.mapped import MappedFile
 CACHED_TEXTS = 100_000
 
 IDS, ENDS, CUT = "ids.bin", "ends.npy", "cut.npy"
+# the hashes of the others
+HASHES = "sha256.json"
 
 
 def tokens_of(texts: Sequence[str], encoder: Encoder, name: str, cache: Path | None) -> TokenTable:
@@ -40,11 +45,21 @@ def tokens_of(texts: Sequence[str], encoder: Encoder, name: str, cache: Path | N
         folder.parent.mkdir(parents=True, exist_ok=True)
     # all processes of a run want them
     with open_locked(folder.with_suffix(".lock"), wait=True):
-        if not folder.exists():
+        if not _is_whole(folder):
+            shutil.rmtree(folder, ignore_errors=True)
             _write(texts, encoder, folder)
     ids = MappedFile(folder / IDS)
     ends, cut = np.load(folder / ENDS), np.load(folder / CUT)
     return TokenTable(np.frombuffer(ids.buffer, dtype=encoder.table([]).ids.dtype), ends, cut, ids.release)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Say whether the files are there as they were written: wrong tokens would be learnt without a word."""
+    try:
+        hashes = json.loads((folder / HASHES).read_text(encoding="utf-8"))
+        return bool(hashes == {name: sha256_of(folder / name) for name in (IDS, ENDS, CUT)})
+    except (OSError, ValueError):
+        return False
 
 
 def _write(texts: Sequence[str], encoder: Encoder, folder: Path) -> None:
@@ -58,3 +73,5 @@ def _write(texts: Sequence[str], encoder: Encoder, folder: Path) -> None:
                 cut.extend(table.cut.tolist())
         np.save(part / ENDS, np.cumsum(lengths, dtype=np.int64))
         np.save(part / CUT, np.array(cut, dtype=np.int32))
+        hashes = {name: sha256_of(part / name) for name in (IDS, ENDS, CUT)}
+        (part / HASHES).write_text(json.dumps(hashes), encoding="utf-8")

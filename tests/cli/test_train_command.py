@@ -75,6 +75,15 @@ def test_a_run_is_repeated_from_its_folder(emotions: Emotions, tiny_base: Path, 
     assert "not the run of first: training.epochs was 2 and is 1" in other.stderr
     assert "the weights are not those of first" in other.stderr
 
+    manifest = Bundle.open(Path("first/model")).manifest
+    write_manifest(Path("first/model"), replace(manifest, arithmetic={**manifest.arithmetic, "threads": 77, "processes": 2}))
+    otherwise = emotions("train", "--from-run", "first", "-o", "otherwise", "--epochs", "1")
+    assert "not the run of first: threads was 77 and is " in otherwise.stderr
+    assert "not the run of first: processes was 2 and is 1" in otherwise.stderr
+    Path("first/sweep.json").touch()
+    searched = emotions("train", "--from-run", "first")
+    assert searched.exit_code == 1
+    assert "'first' is a sweep, not a run" in searched.stderr
     missing = emotions("train", "--from-run", "nowhere")
     assert missing.exit_code == 1
     assert "'nowhere' is no run: it has no settings.toml" in missing.stderr

@@ -16,6 +16,7 @@ import pytest
 from conftest import read_until
 
 from emotions_cli import load
+from emotions_cli.errors import EXIT_LOST
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no signals for one process on Windows")
 
@@ -148,7 +149,7 @@ def test_the_end_of_one_is_the_end_of_all_and_nothing_is_lost(tiny_base: Path, n
         os.kill(killed, signal.SIGKILL)
         rest = process.communicate(timeout=30)[1]
         assert time.monotonic() - began < 30
-        assert process.returncode == 1
+        assert process.returncode == EXIT_LOST
     assert "process 2 of 2 was ended by SIGKILL" in rest
     assert "Traceback" not in rest
     # another number of processes would make other batches

@@ -91,6 +91,30 @@ def test_the_copy_is_made_once_for_all_processes(large: Path, tmp_path: Path) ->
     assert not list(Path("c/data").glob(".*"))
 
 
+@pytest.mark.parametrize("damage", ["changed", "cut short", "empty"])
+def test_a_damaged_copy_is_made_again(damage: str, large: Path, tmp_path: Path) -> None:
+    expected = load(large, tmp_path).fingerprint()
+    (copy,) = (tmp_path / "data").glob("*.arrow")
+    content = copy.read_bytes()
+    middle = len(content) // 2
+    changed = {"changed": content[:middle] + b"x" + content[middle + 1 :], "cut short": content[:middle], "empty": b""}
+    copy.write_bytes(changed[damage])
+    assert load(large, tmp_path).fingerprint() == expected
+    assert copy.read_bytes() == content
+
+
+@pytest.mark.parametrize("rows", [7, LARGE_ROWS])
+def test_strings_that_were_written_as_bytes(rows: int, tmp_path: Path) -> None:
+    texts = pa.array(["héllo".encode()] * rows, pa.binary())
+    labels = pa.array([b"joy", *[b"fear"] * (rows - 1)], pa.binary())
+    dataset = load(write_parquet(tmp_path / "a.parquet", rows, text=texts, label=labels), tmp_path / "cache")
+    assert dataset.split("all").texts[0] == "héllo"
+    assert set(dataset.labels) == {"joy", "fear"}
+    broken = write_parquet(tmp_path / "b.parquet", rows, text=pa.array([b"\xff\xfe"] * rows, pa.binary()))
+    with pytest.raises(DataError, match="no UTF-8"):
+        load(broken, tmp_path / "cache")
+
+
 def test_shards_are_one_behind_the_other(large: Path, tmp_path: Path) -> None:
     for name in ("1", "2"):
         (tmp_path / f"shard-{name}.parquet").symlink_to(large)

@@ -22,6 +22,7 @@ from emotions_cli.errors import StorageError, TrainingError, TrainingStopped
 from emotions_cli.models.bundle import Bundle
 from emotions_cli.training import Finished, Note, Resume, Resumed, Step, train
 from emotions_cli.training.remote import BEGUN, RemoteRun, uri_of
+from emotions_cli.training.repeat import Recorded
 
 URI = f"gs://{BUCKET}/runs/a"
 
@@ -72,7 +73,11 @@ def test_a_finished_run_lies_on_the_store_whole(
     for name in names:
         remote.files.get_file(f"{remote.root}/{name}", str(tmp_path / "fetched" / name))
     assert_equal_runs(tmp_path / "fetched", whole)
-    Bundle.open(tmp_path / "fetched" / "model")
+    bundle = Bundle.open(tmp_path / "fetched" / "model")
+    recorded = Recorded.named(URI)
+    assert recorded.weights == bundle.manifest.files["model.safetensors"]
+    assert recorded.name == URI
+    assert not recorded.doubts(job_of(dropping_base, easy_data, tmp_path / "repeated"))
     again = _machine(tmp_path, "two")
     assert again.folder.finished
     with pytest.raises(TrainingError, match=f"'{URI}' holds a finished run"):

@@ -132,6 +132,22 @@ def test_it_goes_on_from_the_newest_whole_one(dropping_base: Path, easy_data: Pa
     assert_same_end(folder.path, course)
 
 
+def test_a_checkpoint_that_was_being_replaced_is_put_back(
+    dropping_base: Path, easy_data: Path, course: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingStopped):
+        After(3).follow(job_of(dropping_base, easy_data, tmp_path / "run"))
+    (only,) = (tmp_path / "run" / "checkpoints").iterdir()
+    # as a process leaves it that is killed while it saves the same step again
+    aside = only.with_name(f".{only.name}.abc.old")
+    aside.mkdir()
+    only.rename(aside / only.name)
+    events = trained_by(job_of(dropping_base, easy_data, tmp_path / "run", resume=Resume.YES))
+    assert any(isinstance(event, Resumed) and event.step == 3 for event in events)
+    assert_same_end(tmp_path / "run", course)
+    assert not aside.exists()
+
+
 def test_without_a_whole_one_auto_begins_anew_and_yes_does_not(
     dropping_base: Path, easy_data: Path, course: Path, tmp_path: Path
 ) -> None:

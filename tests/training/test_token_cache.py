@@ -43,6 +43,23 @@ def test_tokens_from_the_disk_are_those_in_memory(tiny_base: Path, tmp_path: Pat
     assert times == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
+@pytest.mark.parametrize("file", ["ids.bin", "ends.npy", "cut.npy", "sha256.json"])
+@pytest.mark.parametrize("damage", ["changed", "cut short", "empty", "gone"])
+def test_damaged_tokens_are_made_again(
+    file: str, damage: str, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_cache, "CACHED_TEXTS", 3)
+    encoder = _encoder(tiny_base)
+    tokens_of(TEXTS[:9], encoder, "a", tmp_path)
+    (path,) = (tmp_path / "tokens").glob(f"*/{file}")
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes({"changed": content[:-2] + b"\1\1", "cut short": content[:-3], "empty": b""}[damage])
+    assert list(tokens_of(TEXTS[:9], encoder, "a", tmp_path)) == encoder.encode(TEXTS[:9])
+    assert path.read_bytes() == content
+
+
 def test_other_texts_and_limits_are_other_tokens(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_cache, "CACHED_TEXTS", 3)
     for name, texts, length in (("a", TEXTS[:3], 48), ("b", TEXTS[:3], 48), ("a", TEXTS[50:53], 16), ("a", TEXTS[:3], 48)):
