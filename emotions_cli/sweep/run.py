@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions_cli.data.dataset import Dataset
-from emotions_cli.errors import LossNotFinite, TrainingError, TrainingStopped
+from emotions_cli.errors import LossNotFinite, ModelError, TrainingError, TrainingStopped
 from emotions_cli.extras import require
 from emotions_cli.models.bundle import Bundle
 from emotions_cli.settings import Settings
@@ -20,6 +20,7 @@ from emotions_cli.settings.render import record_text
 from emotions_cli.streams.atomic import whole_file
 from emotions_cli.sweep.events import Concluding, Opened, SweepEvent, SweepFinished, SweepNote, Trained, TrialBegan, TrialEnded
 from emotions_cli.sweep.folder import SweepFolder, SweepPlan
+from emotions_cli.sweep.preflight import BUILDS, base_model_of, check_models
 from emotions_cli.sweep.pruning import WHOLE
 from emotions_cli.sweep.report import SweepReport, write_page, write_table
 from emotions_cli.sweep.space import SECTION, Space, with_params
@@ -27,7 +28,6 @@ from emotions_cli.sweep.storage import StudyStorage
 from emotions_cli.sweep.study import State, SweepStudy, TrialRecord, best_of, ranked
 from emotions_cli.tracking import Tracker
 from emotions_cli.training import Evaluated, Resume, Resumed, Started, TrainingJob, train
-from emotions_cli.training.base_models import find_base_model
 from emotions_cli.training.identity import differences, identity_of, recorded_identity
 from emotions_cli.training.job import check_trainable
 from emotions_cli.training.run_folder import RunFolder
@@ -78,7 +78,7 @@ def sweep(job: SweepJob) -> Generator[SweepEvent]:
     Raises:
         DependencyMissing: The ``sweep`` or ``train`` extra is not installed.
         DataError: The data can't be trained on.
-        ModelError: The base model can't be used.
+        ModelError: A base model is not there, or no trial could use any of them.
         TrainingError: The folder is taken, the study is another sweep's, or no trial came to its end.
         TrainingStopped: The job was stopped; it can be resumed.
         StorageError: The disk or the study's database refuses; what was saved before is untouched.
@@ -88,6 +88,7 @@ def sweep(job: SweepJob) -> Generator[SweepEvent]:
     check_trainable(job.dataset)
     if job.begin:
         job.folder.refuse_if_taken(force=job.force)
+    check_models(job.dataset, job.settings, job.space)
     with job.folder.held():
         plan = job.plan
         if job.begin:
@@ -111,9 +112,7 @@ def _identity(job: SweepJob) -> dict[str, Any]:
     searched = {SECTION + param.key: str(param) for param in job.space}
     shared: dict[str, Any] = {"pruning": job.plan.prune}
     if SECTION + "base_model" not in searched:
-        hub = job.settings.hub
-        token = None if hub.token is None else hub.token.get_secret_value()
-        shared["base model"] = find_base_model(training.base_model, revision=hub.base_model_revision, token=token).sha256
+        shared["base model"] = base_model_of(job.settings, training.base_model).sha256
     identity = {**identity_of(job.dataset, training), **shared, **searched}
     return {key: value for key, value in identity.items() if key not in _FREE}
 
@@ -217,12 +216,22 @@ class _Sweep:
                     yield Trained(trial.number, event)
             except LossNotFinite as error:
                 outcome.give_up(f"diverged: {error.message}")
+            except ModelError as error:
+                if not self._own_fault(trial):
+                    raise
+                outcome.give_up(f"can't be trained: {error.message}")
             except TrainingStopped as error:
                 raise TrainingStopped(f"Trial {trial.name}: {error.message}") from error
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
                 outcome.give_up(f"out of memory: {str(error).splitlines()[0]}")
+
+    def _own_fault(self, trial: TrialRecord) -> bool:
+        """Say whether a model that can't be built comes from what was chosen for the trial."""
+        # one that was there before the first trial and is gone now is missed by others too: such a trial goes on some day
+        base_model_of(self.job.settings, with_params(self.job.settings, trial.params).training.base_model)
+        return not trial.params.keys().isdisjoint(BUILDS)
 
     def _judge(self, trial: TrialRecord, event: Evaluated, share: int, outcome: _Outcome) -> None:
         if event.value == event.value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import torch
 from conftest import untraced
 from sweeping import job_of, records_of, results_of, searched, tracker_of
 
-from emotions_cli.errors import TrainingError, TrainingStopped
+from emotions_cli.errors import ModelError, TrainingError, TrainingStopped
 from emotions_cli.settings.sources import resolve
 from emotions_cli.sweep import (
     Concluding,
@@ -199,6 +200,48 @@ def test_a_trial_without_enough_memory_counts_as_given_up(tiny_base: Path, easy_
     assert first.state is State.PRUNED
     assert first.note == "out of memory: CUDA out of memory. Tried to allocate 2 GiB."
     assert State.COMPLETE in {trial.state for trial in others}
+
+
+def test_a_trial_whose_model_can_t_be_built_counts_as_given_up(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    params = ["training.max_length=48,128"]
+    job = job_of(tiny_base, easy_data, tmp_path / "sweep", params=params, trials=5, epochs=1)
+    searched(job)
+    trials = records_of(job)
+    by_length = {trial.params["max_length"]: trial for trial in trials}
+    assert by_length[48].state is State.COMPLETE
+    assert by_length[128].state is State.PRUNED
+    assert "can't be trained: Base model" in " ".join(trial.note for trial in trials)
+    assert "reads at most 64 tokens, not 128" in " ".join(trial.note for trial in trials)
+
+    # one of two that can't be read at all
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_base, broken)
+    (broken / "model.safetensors").write_bytes(b"no weights")
+    params = [f"training.base_model={broken},{tiny_base}"]
+    job = job_of(tiny_base, easy_data, tmp_path / "some", params=params, trials=4, epochs=1)
+    searched(job)
+    assert {(trial.params["base_model"] == str(broken), trial.state) for trial in records_of(job)} == {
+        (True, State.PRUNED),
+        (False, State.COMPLETE),
+    }
+
+
+@pytest.mark.parametrize(
+    ("params", "training", "said"),
+    [
+        (["training.batch_size=6,9"], {"max_length": 128}, "reads at most 64 tokens, not 128"),
+        (["training.max_length=96..128"], {}, "reads at most 64 tokens, not 96"),
+        (["training.base_model=/nope,{base}"], {}, r"--param training\.base_model: Base model folder '/nope' is not there"),
+        (["training.batch_size=6,9"], {"teachers": ["/nope"]}, "/nope"),
+    ],
+)
+def test_what_no_trial_could_be_trained_with_ends_a_sweep_before_it_begins(
+    params: list[str], training: dict[str, Any], said: str, tiny_base: Path, easy_data: Path, tmp_path: Path
+) -> None:
+    params = [param.format(base=tiny_base) for param in params]
+    with pytest.raises(ModelError, match=said):
+        searched(job_of(tiny_base, easy_data, tmp_path / "sweep", params=params, **training))
+    assert not (tmp_path / "sweep").exists()
 
 
 @pytest.mark.parametrize(
