@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from emotions_cli.errors import TrainingError
-from emotions_cli.models.bundle import MANIFEST_FILE
 from emotions_cli.models.ref import MODEL_FOLDER
 from emotions_cli.streams.atomic import storage_errors, whole_file
 from emotions_cli.training.run_folder import LOCK, RunFolder
@@ -45,6 +44,7 @@ class SweepPlan:
         prune: Whether trials are given up.
         storage: The study's database without its password; ``None``: in the folder.
         place: A word by which the folder's trials are known from those of other machines.
+        concluded: How many trials the study was to have when this sweep last came to its end; 0: it never did.
     """
 
     study: str
@@ -53,6 +53,7 @@ class SweepPlan:
     prune: bool
     storage: str | None = None
     place: str = field(default_factory=lambda: secrets.token_hex(8))
+    concluded: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,9 @@ class SweepFolder:
 
     @classmethod
     def newest_unfinished(cls, runs_dir: Path) -> SweepFolder | None:
-        """Return the sweep that wrote last among those without a model, and that no process works in."""
+        """Return the sweep that wrote last among those that have trials to come, and that no process works in."""
         sweeps = [cls(path) for path in runs_dir.iterdir()] if runs_dir.is_dir() else []
-        unfinished = [
-            sweep
-            for sweep in sweeps
-            if sweep.begun and not (sweep.model / MANIFEST_FILE).exists() and not RunFolder(sweep.path).busy
-        ]
+        unfinished = [sweep for sweep in sweeps if sweep.unfinished and not RunFolder(sweep.path).busy]
         return max(unfinished, key=lambda sweep: sweep.path.stat().st_mtime, default=None)
 
     @property
@@ -120,6 +117,15 @@ class SweepFolder:
     def begun(self) -> bool:
         """Whether a sweep was begun here."""
         return self._plan.exists()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a sweep was begun here, or extended, and did not come to its end since; not so where its plan is damaged."""
+        try:
+            plan = self.plan()
+        except TrainingError:
+            return False
+        return plan.concluded < plan.trials
 
     @property
     def place(self) -> str:

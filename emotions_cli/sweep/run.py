@@ -311,6 +311,8 @@ class _Sweep:
         else:
             yield from self._write_model(best)
             model = job.folder.model
+        if not elsewhere:
+            job.folder.keep(replace(self.plan, concluded=self.plan.trials))
         yield SweepFinished(job.folder.path, job.metric, ranked(records, job.metric), self.study.importances(), model)
 
     def _write_model(self, best: TrialRecord) -> Iterator[SweepEvent]:

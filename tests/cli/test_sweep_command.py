@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,18 @@ def test_sweep_predict_train_again(emotions: Emotions, tiny_base: Path, easy_dat
     assert none_left.exit_code == 1
     assert "There is no unfinished sweep in 'runs'" in none_left.stderr
 
+    # nor where it was concluded; one that was extended since and cut off there is unfinished again
+    Path("runs").mkdir()
+    Path("swept").rename("runs/swept")
+    assert "There is no unfinished sweep" in emotions("sweep", "--resume").stderr
+    folder = SweepFolder(Path("runs/swept"))
+    folder.keep(replace(folder.plan(), trials=4))
+    extended = emotions("sweep", "--resume")
+    assert extended.exit_code == 0, extended.stderr
+    assert "going on with runs/swept" in extended.stderr
+    assert "4 trials, 3 of them done" in extended.stderr
+    assert "There is no unfinished sweep" in emotions("sweep", "--resume").stderr
+
 
 @pytest.mark.skipif(os.name == "nt", reason="no signals for one process on Windows")
 def test_signals_save_and_the_same_command_goes_on(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
@@ -156,6 +169,8 @@ def test_two_machines_share_a_study(emotions: Emotions, tiny_base: Path, easy_da
             assert f"the best trial, {best['trial']}, was run at" in results[name].stderr
             assert "its model is written there" in results[name].stderr
 
+    assert not any(SweepFolder(Path(name)).unfinished for name in places)
+
     # a third one with other data or parameters does not join
     stranger = emotions(*_arguments(tiny_base, easy_data, *shared, "-o", "third", epochs=2))
     assert stranger.exit_code == 1
@@ -203,11 +218,12 @@ def test_a_database_that_is_not_there_is_an_error(emotions: Emotions, tiny_base:
 def test_a_password_is_asked_for_again(emotions: Emotions, tiny_base: Path, easy_data: Path) -> None:
     storage = StudyStorage.at("oracle://me:s3cret@host/db")
     SweepFolder(Path("x")).keep(SweepPlan("x", ("training.batch_size=6,9",), 9, True, storage.shown))
-    again = emotions("sweep", "--resume", "-o", "x", "--data", easy_data, "--base-model", tiny_base)
+    resume = ["sweep", "--resume", "-o", "x", "--data", easy_data, "--base-model", tiny_base, "--set", "training.max_length=48"]
+    again = emotions(*resume)
     assert again.exit_code == 1
     assert "The password of oracle://me:***@host/db was not kept." in again.stderr
     assert "--storage URL" in again.stderr
-    given = emotions("sweep", "--resume", "-o", "x", "--data", easy_data, "--base-model", tiny_base, "--storage", storage.url)
+    given = emotions(*resume, "--storage", storage.url)
     assert "is not installed" in given.stderr
     assert "s3cret" not in again.stderr + given.stderr
 

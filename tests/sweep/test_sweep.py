@@ -354,6 +354,32 @@ def test_a_plan_that_can_t_be_read_is_an_error(tmp_path: Path) -> None:
         folder.plan()
 
 
+def test_the_newest_sweep_with_trials_to_come_is_the_unfinished_one(tmp_path: Path) -> None:
+    def newest() -> str | None:
+        found = SweepFolder.newest_unfinished(tmp_path)
+        return found and found.path.name
+
+    assert newest() is None
+    folder = SweepFolder(tmp_path / "sweep")
+    folder.path.mkdir()
+    plan = SweepPlan("name", (), 20, True)
+    folder.keep(plan)
+    assert newest() == "sweep"
+    # also where another machine has the model
+    folder.keep(replace(plan, concluded=20))
+    assert newest() is None
+    folder.keep(replace(plan, concluded=20, trials=40))
+    (folder.path / "model").mkdir()
+    (folder.path / "model" / "emotions.json").write_text("{}", encoding="utf-8")
+    assert newest() == "sweep"
+    with folder.held():
+        assert newest() is None
+    folder.keep(replace(plan, concluded=20, trials=10))
+    assert newest() is None
+    (folder.path / "sweep.json").write_text("{", encoding="utf-8")
+    assert newest() is None
+
+
 def test_a_password_is_written_nowhere(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
     # SQLite ignores it
     storage = f"sqlite:///file:{tmp_path / 'shared.db'}?uri=true&password=s3cret"
