@@ -276,8 +276,12 @@ def _plan(
         given = StudyStorage.at(earlier.storage)
         if given.lacks_password:
             raise TrainingError(f"The password of {earlier.storage} was not kept.", "Give the address again: --storage URL.")
-    prune = earlier.prune and not wanted.no_prune
-    plan = replace(earlier, params=params, trials=wanted.trials or earlier.trials, prune=prune)
+    if wanted.no_prune and earlier.prune:
+        raise UsageError(
+            f"--no-prune: the sweep in '{folder}' gives up trials that fall behind, and goes on as it began.",
+            "Leave out --no-prune, or begin another sweep with another --output.",
+        )
+    plan = replace(earlier, params=params, trials=wanted.trials or earlier.trials)
     return plan, given or StudyStorage.in_file(folder.study)
 
 

@@ -109,7 +109,7 @@ def sweep(job: SweepJob) -> Generator[SweepEvent]:
 def _identity(job: SweepJob) -> dict[str, Any]:
     """Describe what all trials of a study have in common, by plain values."""
     training = job.settings.training
-    searched = {SECTION + param.key: str(param) for param in job.space}
+    searched = {SECTION + param.key: f"searched in {param}" for param in job.space}
     shared: dict[str, Any] = {"pruning": job.plan.prune}
     if SECTION + "base_model" not in searched:
         shared["base model"] = base_model_of(job.settings, training.base_model).sha256

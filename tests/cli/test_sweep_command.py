@@ -98,6 +98,9 @@ def test_sweep_predict_train_again(emotions: Emotions, tiny_base: Path, easy_dat
     changed = emotions("sweep", "--resume", "-o", "swept", "--epochs", "2")
     assert changed.exit_code == 1
     assert "training.epochs was 1 and is 2" in changed.stderr
+    unpruned = emotions("sweep", "--resume", "-o", "swept", "--no-prune")
+    assert unpruned.exit_code == 2
+    assert "--no-prune: the sweep in 'swept' gives up trials that fall behind" in unpruned.stderr
     none_left = emotions("sweep", "--resume")
     assert none_left.exit_code == 1
     assert "There is no unfinished sweep in 'runs'" in none_left.stderr

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import untraced
-from sweeping import job_of, records_of, results_of, searched, tracker_of
+from sweeping import PARAMS, job_of, records_of, results_of, searched, tracker_of
 
 from emotions_cli.errors import ModelError, TrainingError, TrainingStopped
 from emotions_cli.settings.sources import resolve
@@ -251,9 +251,13 @@ def test_what_no_trial_could_be_trained_with_ends_a_sweep_before_it_begins(
         ({"patience": 1}, "training.patience was 0 and is 1"),
         (
             {"params": ["training.learning_rate=1e-4..1e-2:log"]},
-            "training.learning_rate was 0.0001..0.02:log and is 0.0001..0.01:log",
+            r"training.learning_rate was searched in 0.0001..0.02:log and is searched in 0.0001..0.01:log",
         ),
-        ({"params": ["training.learning_rate=1e-4..2e-2:log"]}, "training.batch_size was 6,9 and is 6"),
+        ({"params": ["training.learning_rate=1e-4..2e-2:log"]}, r"training.batch_size was searched in 6,9 and is 6[;.]"),
+        (
+            {"params": [*PARAMS, "training.schedule=linear,cosine"]},
+            r"training.schedule was linear and is searched in linear,cosine\.",
+        ),
     ],
 )
 def test_other_settings_or_parameters_are_refused(
