@@ -89,7 +89,9 @@ def sweep_command(
         str | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder of the sweep (default: a new one in runs/)."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier sweep.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an earlier sweep; with --storage under another --study.")
+    ] = False,
     resume: Annotated[
         Resuming,
         typer.Option(

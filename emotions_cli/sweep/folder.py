@@ -21,7 +21,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -183,17 +183,13 @@ class SweepFolder:
         if not self.begun and self.path.exists() and any(path.name not in left for path in self.path.iterdir()):
             raise TrainingError(f"'{self}' is not empty, and no sweep.", "Choose another --output.")
 
-    def begin(self, plan: SweepPlan, settings_text: str) -> SweepPlan:
+    def begin(self, plan: SweepPlan, settings_text: str) -> None:
         """Forget an earlier sweep but for its model, and write what this one is to do.
-
-        Returns:
-            The plan. It keeps the place of an earlier sweep, whose trials on other machines' storage would be nobody's otherwise.
 
         Raises:
             StorageError: The folder can't be written.
         """
         if self.begun:
-            plan = replace(plan, place=self.plan().place)
             with storage_errors(self.path):
                 self._plan.unlink()
                 for file in (self.table, self.page, self.best, *self.path.glob(f"{self.study.name}*")):
@@ -202,7 +198,6 @@ class SweepFolder:
         with storage_errors(self.settings):
             self.settings.write_text(settings_text, encoding="utf-8")
         self.keep(plan)
-        return plan
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,20 +90,33 @@ def sweep(job: SweepJob) -> Generator[SweepEvent]:
         job.folder.refuse_if_taken(force=job.force)
     check_models(job.dataset, job.settings, job.space)
     with job.folder.held():
-        plan = job.plan
+        plan, settings = job.plan, record_text(job.settings)
         if job.begin:
             # another process may have been faster
             job.folder.refuse_if_taken(force=job.force)
         if job.begin and plan.storage is None:
-            plan = job.folder.begin(plan, record_text(job.settings))
+            job.folder.begin(plan, settings)
         with SweepStudy.opened(job.storage, plan.study, job.metric, job.space, job.settings.training.seed) as study:
-            study.agree(_identity(job))
-            if job.begin and plan.storage is not None:
-                # not before this machine may take part
-                plan = job.folder.begin(plan, record_text(job.settings))
-            elif not job.begin:
+            if job.begin and plan.storage is not None and job.folder.begun:
+                _leave_earlier(job.folder, study)
+            study.agree(plan.place, _identity(job))
+            if not job.begin:
                 job.folder.keep(plan)
+            elif plan.storage is not None:
+                # not before this machine may take part
+                job.folder.begin(plan, settings)
             yield from _Sweep(job, plan, study).events()
+
+
+def _leave_earlier(folder: SweepFolder, study: SweepStudy) -> None:
+    """Refuse to replace the sweep of a folder where trials in the study may be its own: their runs would be gone."""
+    if study.records():
+        raise TrainingError(
+            f"The study '{study.name}' in '{study.storage}' has trials already; the sweep in '{folder}' is not replaced.",
+            "Choose another --study, go on with --resume, or take part with another --output.",
+        )
+    with suppress(TrainingError):
+        study.withdraw(folder.plan().place)
 
 
 def _identity(job: SweepJob) -> dict[str, Any]:

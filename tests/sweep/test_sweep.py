@@ -34,6 +34,7 @@ from emotions_cli.sweep import (
     TrialEnded,
     sweep,
 )
+from emotions_cli.sweep.space import with_params
 from emotions_cli.sweep.study import best_of
 from emotions_cli.training import Evaluated, Finishing, Step, TrainingJob, train
 from emotions_cli.training.run_folder import RunFolder
@@ -336,6 +337,29 @@ def test_an_earlier_sweep_is_replaced_by_force_alone(
         next(sweep(anew))
     searched(replace(anew, force=True, plan=replace(anew.plan, trials=1)))
     assert len(records_of(anew)) == 1
+
+
+def test_a_sweep_with_trials_in_a_shared_study_is_not_replaced(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    recipe: dict[str, Any] = {"params": ["training.batch_size=6,9"], "trials": 2, "epochs": 1, "storage": storage}
+    first = job_of(tiny_base, easy_data, tmp_path / "sweep", **recipe)
+    searched(first)
+    before = sorted(tmp_path.rglob("*"))
+    anew = replace(first, begin=True, force=True, plan=SweepPlan("study", first.plan.params, 3, True, storage))
+    with pytest.raises(TrainingError, match=r"The study 'study' in .* has trials already") as raised:
+        next(sweep(anew))
+    assert "Choose another --study" in raised.value.hint
+    assert sorted(tmp_path.rglob("*")) == before
+    assert len(records_of(first)) == 2
+
+    # one that began no trial yet leaves nothing there, other settings or not
+    empty = replace(first, folder=SweepFolder(tmp_path / "other"), plan=replace(first.plan, study="theirs", place="other"))
+    with closing(sweep(empty)) as events:
+        next(events)
+    other = replace(anew, plan=replace(anew.plan, study="theirs"), folder=empty.folder)
+    other = replace(other, settings=with_params(other.settings, {"epochs": 2}))
+    searched(other)
+    assert {trial.place for trial in records_of(other)} == {other.plan.place}
 
 
 def test_a_folder_is_one_process_s(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
