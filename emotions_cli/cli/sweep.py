@@ -147,6 +147,7 @@ def sweep_command(
     if resume is not Resuming.NO and force:
         raise UsageError("--resume goes on with a sweep, --force replaces it.", "Give one of them.")
     with stopped_by(signal.SIGINT, signal.SIGTERM, at_once=True) as stop:
+        job: SweepJob | None = None
         try:
             resolved = resolve_settings(settings, assignments, None, **options)
             folder = _folder(resolved.settings.training.runs_dir, output, resume)
@@ -172,7 +173,8 @@ def sweep_command(
         except KeyboardInterrupt:
             if not stop.ended:
                 raise
-            raise TrainingStopped("Stopped between the trials' steps; nothing is lost.") from None
+            hint = "Give the same command again." if job is None else job.next_step
+            raise TrainingStopped("Stopped between the trials' steps; nothing is lost.", hint) from None
 
 
 class _Wanted:

@@ -71,6 +71,16 @@ class SweepJob:
         """What trials are judged by."""
         return self.settings.training.metric
 
+    @property
+    def next_step(self) -> str:
+        """What to do after a stop: all that the sweep needs to go on, but for a password, is in its folder."""
+        with suppress(TrainingError):
+            # else an earlier one is there, or none
+            if self.folder.plan().place == self.plan.place:
+                again = " --storage URL" if StudyStorage.at(self.storage.shown).lacks_password else ""
+                return f"Go on: emotions sweep --resume --output {self.folder}{again}"
+        return "Give the same command again."
+
 
 def sweep(job: SweepJob) -> Generator[SweepEvent]:
     """Search for the best settings and write the best trial's bundle, yielding what happens.
@@ -161,7 +171,9 @@ class _Sweep:
             yield from self._trial(trial, resumed=True)
         while True:
             if job.stop():
-                raise TrainingStopped(f"Stopped after {self._ended():,} of {self.plan.trials:,} trials; all is saved.")
+                raise TrainingStopped(
+                    f"Stopped after {self._ended():,} of {self.plan.trials:,} trials; all is saved.", self.job.next_step
+                )
             begun = self.study.begin(self.plan.place, job.folder.place, self.plan.trials)
             if begun is None:
                 break
@@ -220,7 +232,7 @@ class _Sweep:
                         case Resumed():
                             outcome.best = event.best
                             # the process may have been killed between the evaluation and the end of the trial
-                            self._give_up_hopeless(trial, outcome)
+                            self._give_up_hopeless(trial, round(WHOLE * event.step / steps), outcome)
                         case Evaluated():
                             outcome.best = event.value if event.improved else outcome.best
                             self._judge(trial, event, round(WHOLE * event.step / steps), outcome)
@@ -234,7 +246,7 @@ class _Sweep:
                     raise
                 outcome.give_up(f"can't be trained: {error.message}")
             except TrainingStopped as error:
-                raise TrainingStopped(f"Trial {trial.name}: {error.message}") from error
+                raise TrainingStopped(f"Trial {trial.name}: {error.message}", self.job.next_step) from error
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
@@ -249,12 +261,16 @@ class _Sweep:
     def _judge(self, trial: TrialRecord, event: Evaluated, share: int, outcome: _Outcome) -> None:
         if event.value == event.value:
             self.study.report(trial, share, event.value)
-        self._give_up_hopeless(trial, outcome)
+        self._give_up_hopeless(trial, share, outcome)
 
-    def _give_up_hopeless(self, trial: TrialRecord, outcome: _Outcome) -> None:
-        if self.plan.prune and self.study.hopeless(trial):
-            share = max(self.study.read(trial).reports)
-            outcome.give_up(f"fell behind after {share / WHOLE:.0%} of its run")
+    def _give_up_hopeless(self, trial: TrialRecord, share: int, outcome: _Outcome) -> None:
+        """Give a trial up if it falls behind by what was reported of it so far."""
+        if not self.plan.prune:
+            return
+        # a process that was killed before it saved may have reported more: that is judged when the run comes there again
+        reports = {at: value for at, value in self.study.read(trial).reports.items() if at <= share}
+        if self.study.hopeless(reports):
+            outcome.give_up(f"fell behind after {max(reports) / WHOLE:.0%} of its run")
 
     def _run_job(self, trial: TrialRecord, run: RunFolder) -> TrainingJob:
         job = self.job

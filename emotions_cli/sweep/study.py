@@ -279,14 +279,17 @@ class SweepStudy:
             with self.storage.errors():
                 self._database.set_trial_intermediate_value(trial.id, share, value)
 
-    def hopeless(self, trial: TrialRecord) -> bool:
+    def hopeless(self, reports: Reports) -> bool:
         """Say whether a trial falls behind those that are complete, see :func:`emotions_cli.sweep.pruning.falls_behind`.
+
+        Args:
+            reports: Of the trial, up to where it stands.
 
         Raises:
             StorageError: The database can't be used.
         """
         others = [other.reports for other in self.records() if other.state is State.COMPLETE]
-        return falls_behind(self.read(trial).reports, others, lower_is_better=self.metric in LOWER_IS_BETTER)
+        return falls_behind(reports, others, lower_is_better=self.metric in LOWER_IS_BETTER)
 
     def spent(self, trial: TrialRecord, seconds: float) -> None:
         """Keep how long a trial ran.

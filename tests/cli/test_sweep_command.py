@@ -127,7 +127,8 @@ def test_signals_save_and_the_same_command_goes_on(tiny_base: Path, easy_data: P
         rest = process.communicate(timeout=10)[1]
         assert process.returncode == 75, rest
     assert re.search(
-        r"Error: Trial 0000: Stopped after step [\d,]+ of [\d,]+; all is saved\.\n  → Go on: the same command and --resume\.",
+        r"Error: Trial 0000: Stopped after step [\d,]+ of [\d,]+; all is saved\.\n"
+        r"  → Go on: emotions sweep --resume --output runs/swept\n",
         rest,
     )
     assert "Traceback" not in rest
