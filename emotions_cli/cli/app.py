@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from emotions_cli import __version__
 from emotions_cli.cli import config, data, evaluate, export, models, predict, sweep, train
 from emotions_cli.cli._output import report
+from emotions_cli.cli._training import TrainingCommand
 from emotions_cli.errors import EXIT_INTERRUPTED, EXIT_OK, EmotionsError, StorageError
 from emotions_cli.streams.atomic import DISK_FULL
 
@@ -62,8 +63,8 @@ app = typer.Typer(
     help="Train, evaluate and run emotion classifiers on text.",
 )
 app.command("predict")(predict.predict_command)
-app.command("train", cls=train.TrainCommand)(train.train_command)
-app.command("sweep", cls=train.TrainCommand)(sweep.sweep_command)
+app.command("train", cls=TrainingCommand)(train.train_command)
+app.command("sweep", cls=TrainingCommand)(sweep.sweep_command)
 app.command("evaluate")(evaluate.evaluate_command)
 app.command("export")(export.export_command)
 app.add_typer(data.app, name="data")

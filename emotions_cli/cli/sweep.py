@@ -15,14 +15,20 @@ from emotions_cli.cli._options import (
     LabelColumnOpt,
     LabelMapOpt,
     LabelSeparatorOpt,
+    Resuming,
     SetOpt,
     SettingsOpt,
     TextColumnOpt,
+    ValidationDataOpt,
+    Wandb,
+    output_option,
+    resume_option,
+    wandb_option,
 )
 from emotions_cli.cli._output import plain_table, say, stderr_console, stdout_console
 from emotions_cli.cli._settings import cache_folder, data_request, resolve_settings
 from emotions_cli.cli._stopping import stopped_by
-from emotions_cli.cli.train import Resuming, Wandb, left_at_once, tracker_of
+from emotions_cli.cli._training import left_at_once, tracker_of
 from emotions_cli.errors import TrainingError, TrainingStopped, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +38,7 @@ if TYPE_CHECKING:
     from emotions_cli.tracking import Tracker
     from emotions_cli.training.run_folder import RunFolder
 
-_DATA, _SEARCH, _RECIPE, _RUN = "Data", "Search", "What all trials share", "Stop and go on"
+_SEARCH, _RECIPE = "Search", "What all trials share"
 TRIALS = 20
 
 
@@ -76,29 +82,18 @@ def sweep_command(
         ),
     ] = None,
     data: DataOpt = None,
-    validation_data: Annotated[
-        str | None,
-        typer.Option("--validation-data", metavar="FILE", help="File for the validation split.", rich_help_panel=_DATA),
-    ] = None,
+    validation_data: ValidationDataOpt = None,
     text_column: TextColumnOpt = None,
     label_column: LabelColumnOpt = None,
     label_separator: LabelSeparatorOpt = None,
     label_map: LabelMapOpt = None,
     input_format: InputFormatOpt = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder of the sweep (default: a new one in runs/)."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier sweep.")] = False,
+    output: Annotated[str | None, output_option("Folder of the sweep (default: a new one in runs/).")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an earlier sweep; with --storage under another --study.")
+    ] = False,
     resume: Annotated[
-        Resuming,
-        typer.Option(
-            "--resume",
-            metavar="[auto]",
-            help="Go on with the sweep in the folder; auto: begin when there is none.",
-            rich_help_panel=_RUN,
-            show_default=False,
-        ),
+        Resuming, resume_option("Go on with the sweep in the folder; auto: begin when there is none.")
     ] = Resuming.NO,
     base_model: Annotated[
         str | None,
@@ -115,16 +110,7 @@ def sweep_command(
         int | None,
         typer.Option("--seed", help="Seeds trials and what is chosen for them.", rich_help_panel=_RECIPE, show_default=False),
     ] = None,
-    wandb: Annotated[
-        Wandb | None,
-        typer.Option(
-            "--wandb",
-            metavar="[offline]",
-            help="Track each trial in Weights & Biases, all in one group.",
-            rich_help_panel=_RUN,
-            show_default=False,
-        ),
-    ] = None,
+    wandb: Annotated[Wandb | None, wandb_option("Track each trial in Weights & Biases, all in one group.")] = None,
     settings: SettingsOpt = None,
     assignments: SetOpt = None,
 ) -> None:
@@ -145,6 +131,7 @@ def sweep_command(
     if resume is not Resuming.NO and force:
         raise UsageError("--resume goes on with a sweep, --force replaces it.", "Give one of them.")
     with stopped_by(signal.SIGINT, signal.SIGTERM, at_once=True) as stop:
+        job: SweepJob | None = None
         try:
             resolved = resolve_settings(settings, assignments, None, **options)
             folder = _folder(resolved.settings.training.runs_dir, output, resume)
@@ -170,7 +157,8 @@ def sweep_command(
         except KeyboardInterrupt:
             if not stop.ended:
                 raise
-            raise TrainingStopped("Stopped between the trials' steps; nothing is lost.") from None
+            hint = "Give the same command again." if job is None else job.next_step
+            raise TrainingStopped("Stopped between the trials' steps; nothing is lost.", hint) from None
 
 
 class _Wanted:
@@ -276,8 +264,12 @@ def _plan(
         given = StudyStorage.at(earlier.storage)
         if given.lacks_password:
             raise TrainingError(f"The password of {earlier.storage} was not kept.", "Give the address again: --storage URL.")
-    prune = earlier.prune and not wanted.no_prune
-    plan = replace(earlier, params=params, trials=wanted.trials or earlier.trials, prune=prune)
+    if wanted.no_prune and earlier.prune:
+        raise UsageError(
+            f"--no-prune: the sweep in '{folder}' gives up trials that fall behind, and goes on as it began.",
+            "Leave out --no-prune, or begin another sweep with another --output.",
+        )
+    plan = replace(earlier, params=params, trials=wanted.trials or earlier.trials)
     return plan, given or StudyStorage.in_file(folder.study)
 
 

@@ -5,78 +5,49 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from emotions_cli.cli._options import (
+    DATA,
+    STOP_AND_GO_ON,
     DataOpt,
     InputFormatOpt,
     LabelColumnOpt,
     LabelMapOpt,
     LabelSeparatorOpt,
+    Resuming,
     SetOpt,
     SettingsOpt,
     TextColumnOpt,
+    ValidationDataOpt,
+    Wandb,
+    output_option,
+    resume_option,
+    wandb_option,
 )
-from emotions_cli.cli._output import label_table, plain_table, report, say, stderr_console, stdout_console
+from emotions_cli.cli._output import label_table, plain_table, say, stderr_console, stdout_console
 from emotions_cli.cli._processes import Cluster, end_with_parent, processes_of, rank_of, run_processes
 from emotions_cli.cli._settings import cache_folder, data_request, resolve_settings
 from emotions_cli.cli._stopping import Stop, stopped_by
-from emotions_cli.errors import EXIT_OK, EmotionsError, TrainingError, TrainingStopped, UsageError
+from emotions_cli.cli._training import left_at_once, tracker_of, without_telemetry
+from emotions_cli.errors import TrainingError, TrainingStopped, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from emotions_cli.settings import ResolvedSettings
-    from emotions_cli.settings.model import WandbSettings
-    from emotions_cli.tracking import Tracker
     from emotions_cli.training import Finished, TrainingJob
     from emotions_cli.training.remote import RemoteRun
     from emotions_cli.training.repeat import Recorded
     from emotions_cli.training.run_folder import RunFolder
 
-_DATA, _MODEL, _RECIPE, _RUN = "Data", "Model", "Recipe", "Stop and go on"
+_MODEL, _RECIPE = "Model", "Recipe"
 _RESUME = "Go on from the newest checkpoint in the run's folder; auto: begin when there is none."
-
-
-class Resuming(StrEnum):
-    """Whether to go on with a run."""
-
-    NO = "no"
-    YES = "yes"
-    AUTO = "auto"
-
-
-class Wandb(StrEnum):
-    """Where W&B's client sends what is measured."""
-
-    ONLINE = "online"
-    OFFLINE = "offline"
-    DISABLED = "disabled"
-
-
-# options that may stand alone: what they mean then
-_ALONE: dict[str, Resuming | Wandb] = {"--resume": Resuming.YES, "--wandb": Wandb.ONLINE}
-
-
-class TrainCommand(TyperCommand):
-    """Takes some options with or without a word behind them."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        follows = [*args[1:], ""]
-        return super().parse_args(ctx, [_completed(*pair) for pair in zip(args, follows, strict=True)])
-
-
-def _completed(argument: str, following: str) -> str:
-    alone = _ALONE.get(argument)
-    return argument if alone is None or following in set(type(alone)) else f"{argument}={alone}"
 
 
 class Precision(StrEnum):
@@ -111,12 +82,9 @@ def _recipe(flag: str, meaning: str) -> typer.models.OptionInfo:
 
 def train_command(
     data: DataOpt = None,
-    validation_data: Annotated[
-        str | None,
-        typer.Option("--validation-data", metavar="FILE", help="File for the validation split.", rich_help_panel=_DATA),
-    ] = None,
+    validation_data: ValidationDataOpt = None,
     test_data: Annotated[
-        str | None, typer.Option("--test-data", metavar="FILE", help="File for the test split.", rich_help_panel=_DATA)
+        str | None, typer.Option("--test-data", metavar="FILE", help="File for the test split.", rich_help_panel=DATA)
     ] = None,
     text_column: TextColumnOpt = None,
     label_column: LabelColumnOpt = None,
@@ -125,31 +93,40 @@ def train_command(
     input_format: InputFormatOpt = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder of the run, local or gs://… (default: a new one in runs/)."),
+        output_option("Folder of the run, local or gs://… (default: a new one in runs/)."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier run.")] = False,
-    resume: Annotated[
-        Resuming, typer.Option("--resume", metavar="[auto]", help=_RESUME, rich_help_panel=_RUN, show_default=False)
-    ] = Resuming.NO,
+    resume: Annotated[Resuming, resume_option(_RESUME)] = Resuming.NO,
     from_run: Annotated[
         str | None,
         typer.Option(
-            "--from-run", metavar="RUN", help="Repeat a run: its folder, or wandb:ENTITY/PROJECT/ID.", rich_help_panel=_RUN
+            "--from-run",
+            metavar="RUN",
+            help="Repeat a run: its folder, or wandb:ENTITY/PROJECT/ID.",
+            rich_help_panel=STOP_AND_GO_ON,
         ),
     ] = None,
     allow_changed: Annotated[
-        bool, typer.Option("--allow-changed", help="Resume with other device, patience or evaluations.", rich_help_panel=_RUN)
+        bool,
+        typer.Option(
+            "--allow-changed", help="Resume with other device, patience or evaluations.", rich_help_panel=STOP_AND_GO_ON
+        ),
     ] = False,
     finish: Annotated[
-        bool, typer.Option("--finish", help="With --resume: train no further, write the best model so far.", rich_help_panel=_RUN)
+        bool,
+        typer.Option(
+            "--finish", help="With --resume: train no further, write the best model so far.", rich_help_panel=STOP_AND_GO_ON
+        ),
     ] = False,
     checkpoint_steps: Annotated[
         int | None,
-        typer.Option("--checkpoint-steps", help="Steps between checkpoints.", rich_help_panel=_RUN, show_default=False),
+        typer.Option("--checkpoint-steps", help="Steps between checkpoints.", rich_help_panel=STOP_AND_GO_ON, show_default=False),
     ] = None,
     checkpoint_minutes: Annotated[
         float | None,
-        typer.Option("--checkpoint-minutes", help="Minutes between them (10).", rich_help_panel=_RUN, show_default=False),
+        typer.Option(
+            "--checkpoint-minutes", help="Minutes between them (10).", rich_help_panel=STOP_AND_GO_ON, show_default=False
+        ),
     ] = None,
     base_model: Annotated[
         str | None,
@@ -171,12 +148,12 @@ def train_command(
     ] = None,
     patience: Annotated[int | None, _recipe("--patience", "Evaluations without gain before stopping; 0: never.")] = None,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Write where the time of a step goes: a trace and a table.", rich_help_panel=_RUN)
+        bool,
+        typer.Option(
+            "--profile", help="Write where the time of a step goes: a trace and a table.", rich_help_panel=STOP_AND_GO_ON
+        ),
     ] = False,
-    wandb: Annotated[
-        Wandb | None,
-        typer.Option("--wandb", metavar="[offline]", help="Track in Weights & Biases.", rich_help_panel=_RUN, show_default=False),
-    ] = None,
+    wandb: Annotated[Wandb | None, wandb_option("Track in Weights & Biases.")] = None,
     processes: Annotated[
         int | None,
         typer.Option("--processes", min=1, help="Processes that train together on this machine, one a GPU.", show_default=False),
@@ -257,37 +234,13 @@ def train_command(
             raise TrainingStopped("Stopped before the first step.", "The same command begins again.") from None
 
 
-@contextmanager
-def left_at_once(hangs: Callable[[], bool], *, processes: int = 1) -> Iterator[None]:
-    """Leave the process without its exit hooks where these do harm.
-
-    Those of a tracker that hangs would wait for it. Those of PyTorch's line to other processes now and then abort instead.
-
-    Args:
-        hangs: Whether a tracker does.
-        processes: How many train together.
-    """
-    code = EXIT_OK
-    try:
-        yield
-    except EmotionsError as error:
-        if processes == 1 and not hangs():
-            raise
-        report(error)
-        code = error.exit_code
-    if processes > 1 or hangs():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
 def _recorded(run: str) -> Recorded:
     from emotions_cli.extras import require
 
     require("train", "Training")
     from emotions_cli.training.repeat import Recorded
 
-    _without_telemetry()
+    without_telemetry()
 
     return Recorded.named(run)
 
@@ -375,23 +328,6 @@ def _training_job(
         finish=finish,
         cache=cache_folder(settings),
     )
-
-
-def tracker_of(folder: RunFolder, wandb: WandbSettings) -> Tracker:
-    """Make what receives the measurements of a run: files in its folder, and W&B where the settings want it."""
-    from emotions_cli.tracking import BackgroundTracker, JsonlTracker, Trackers, WandbTracker
-
-    trackers: dict[str, Tracker] = {"jsonl": JsonlTracker(folder.metrics, folder.throughput)}
-    if wandb.mode != "disabled":
-        _without_telemetry()
-        options = wandb.model_dump(exclude={"mode"})
-        trackers["wandb"] = BackgroundTracker(WandbTracker(folder.path, wandb.mode, **options), "W&B")
-    return Trackers(trackers)
-
-
-def _without_telemetry() -> None:
-    """Keep W&B's client from reporting on itself, which it does offline too; whoever wants that says so."""
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 
 def _print_finished(finished: Finished) -> None:

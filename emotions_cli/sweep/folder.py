@@ -21,12 +21,11 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from emotions_cli.errors import TrainingError
-from emotions_cli.models.bundle import MANIFEST_FILE
 from emotions_cli.models.ref import MODEL_FOLDER
 from emotions_cli.streams.atomic import storage_errors, whole_file
 from emotions_cli.training.run_folder import LOCK, RunFolder
@@ -45,6 +44,7 @@ class SweepPlan:
         prune: Whether trials are given up.
         storage: The study's database without its password; ``None``: in the folder.
         place: A word by which the folder's trials are known from those of other machines.
+        concluded: How many trials the study was to have when this sweep last came to its end; 0: it never did.
     """
 
     study: str
@@ -53,6 +53,7 @@ class SweepPlan:
     prune: bool
     storage: str | None = None
     place: str = field(default_factory=lambda: secrets.token_hex(8))
+    concluded: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,9 @@ class SweepFolder:
 
     @classmethod
     def newest_unfinished(cls, runs_dir: Path) -> SweepFolder | None:
-        """Return the sweep that wrote last among those without a model, and that no process works in."""
+        """Return the sweep that wrote last among those that have trials to come, and that no process works in."""
         sweeps = [cls(path) for path in runs_dir.iterdir()] if runs_dir.is_dir() else []
-        unfinished = [
-            sweep
-            for sweep in sweeps
-            if sweep.begun and not (sweep.model / MANIFEST_FILE).exists() and not RunFolder(sweep.path).busy
-        ]
+        unfinished = [sweep for sweep in sweeps if sweep.unfinished and not RunFolder(sweep.path).busy]
         return max(unfinished, key=lambda sweep: sweep.path.stat().st_mtime, default=None)
 
     @property
@@ -120,6 +117,15 @@ class SweepFolder:
     def begun(self) -> bool:
         """Whether a sweep was begun here."""
         return self._plan.exists()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a sweep was begun here, or extended, and did not come to its end since; not so where its plan is damaged."""
+        try:
+            plan = self.plan()
+        except TrainingError:
+            return False
+        return plan.concluded < plan.trials
 
     @property
     def place(self) -> str:
@@ -177,17 +183,13 @@ class SweepFolder:
         if not self.begun and self.path.exists() and any(path.name not in left for path in self.path.iterdir()):
             raise TrainingError(f"'{self}' is not empty, and no sweep.", "Choose another --output.")
 
-    def begin(self, plan: SweepPlan, settings_text: str) -> SweepPlan:
+    def begin(self, plan: SweepPlan, settings_text: str) -> None:
         """Forget an earlier sweep but for its model, and write what this one is to do.
-
-        Returns:
-            The plan. It keeps the place of an earlier sweep, whose trials on other machines' storage would be nobody's otherwise.
 
         Raises:
             StorageError: The folder can't be written.
         """
         if self.begun:
-            plan = replace(plan, place=self.plan().place)
             with storage_errors(self.path):
                 self._plan.unlink()
                 for file in (self.table, self.page, self.best, *self.path.glob(f"{self.study.name}*")):
@@ -196,7 +198,6 @@ class SweepFolder:
         with storage_errors(self.settings):
             self.settings.write_text(settings_text, encoding="utf-8")
         self.keep(plan)
-        return plan
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from emotions_cli.data.dataset import Dataset
-from emotions_cli.errors import LossNotFinite, TrainingError, TrainingStopped
+from emotions_cli.errors import LossNotFinite, ModelError, TrainingError, TrainingStopped
 from emotions_cli.extras import require
 from emotions_cli.models.bundle import Bundle
 from emotions_cli.settings import Settings
@@ -20,6 +20,7 @@ from emotions_cli.settings.render import record_text
 from emotions_cli.streams.atomic import whole_file
 from emotions_cli.sweep.events import Concluding, Opened, SweepEvent, SweepFinished, SweepNote, Trained, TrialBegan, TrialEnded
 from emotions_cli.sweep.folder import SweepFolder, SweepPlan
+from emotions_cli.sweep.preflight import BUILDS, base_model_of, check_models
 from emotions_cli.sweep.pruning import WHOLE
 from emotions_cli.sweep.report import SweepReport, write_page, write_table
 from emotions_cli.sweep.space import SECTION, Space, with_params
@@ -27,7 +28,6 @@ from emotions_cli.sweep.storage import StudyStorage
 from emotions_cli.sweep.study import State, SweepStudy, TrialRecord, best_of, ranked
 from emotions_cli.tracking import Tracker
 from emotions_cli.training import Evaluated, Resume, Resumed, Started, TrainingJob, train
-from emotions_cli.training.base_models import find_base_model
 from emotions_cli.training.identity import differences, identity_of, recorded_identity
 from emotions_cli.training.job import check_trainable
 from emotions_cli.training.run_folder import RunFolder
@@ -71,6 +71,16 @@ class SweepJob:
         """What trials are judged by."""
         return self.settings.training.metric
 
+    @property
+    def next_step(self) -> str:
+        """What to do after a stop: all that the sweep needs to go on, but for a password, is in its folder."""
+        with suppress(TrainingError):
+            # else an earlier one is there, or none
+            if self.folder.plan().place == self.plan.place:
+                again = " --storage URL" if StudyStorage.at(self.storage.shown).lacks_password else ""
+                return f"Go on: emotions sweep --resume --output {self.folder}{again}"
+        return "Give the same command again."
+
 
 def sweep(job: SweepJob) -> Generator[SweepEvent]:
     """Search for the best settings and write the best trial's bundle, yielding what happens.
@@ -78,7 +88,7 @@ def sweep(job: SweepJob) -> Generator[SweepEvent]:
     Raises:
         DependencyMissing: The ``sweep`` or ``train`` extra is not installed.
         DataError: The data can't be trained on.
-        ModelError: The base model can't be used.
+        ModelError: A base model is not there, or no trial could use any of them.
         TrainingError: The folder is taken, the study is another sweep's, or no trial came to its end.
         TrainingStopped: The job was stopped; it can be resumed.
         StorageError: The disk or the study's database refuses; what was saved before is untouched.
@@ -88,32 +98,44 @@ def sweep(job: SweepJob) -> Generator[SweepEvent]:
     check_trainable(job.dataset)
     if job.begin:
         job.folder.refuse_if_taken(force=job.force)
+    check_models(job.dataset, job.settings, job.space)
     with job.folder.held():
-        plan = job.plan
+        plan, settings = job.plan, record_text(job.settings)
         if job.begin:
             # another process may have been faster
             job.folder.refuse_if_taken(force=job.force)
         if job.begin and plan.storage is None:
-            plan = job.folder.begin(plan, record_text(job.settings))
+            job.folder.begin(plan, settings)
         with SweepStudy.opened(job.storage, plan.study, job.metric, job.space, job.settings.training.seed) as study:
-            study.agree(_identity(job))
-            if job.begin and plan.storage is not None:
-                # not before this machine may take part
-                plan = job.folder.begin(plan, record_text(job.settings))
-            elif not job.begin:
+            if job.begin and plan.storage is not None and job.folder.begun:
+                _leave_earlier(job.folder, study)
+            study.agree(plan.place, _identity(job))
+            if not job.begin:
                 job.folder.keep(plan)
+            elif plan.storage is not None:
+                # not before this machine may take part
+                job.folder.begin(plan, settings)
             yield from _Sweep(job, plan, study).events()
+
+
+def _leave_earlier(folder: SweepFolder, study: SweepStudy) -> None:
+    """Refuse to replace the sweep of a folder where trials in the study may be its own: their runs would be gone."""
+    if study.records():
+        raise TrainingError(
+            f"The study '{study.name}' in '{study.storage}' has trials already; the sweep in '{folder}' is not replaced.",
+            "Choose another --study, go on with --resume, or take part with another --output.",
+        )
+    with suppress(TrainingError):
+        study.withdraw(folder.plan().place)
 
 
 def _identity(job: SweepJob) -> dict[str, Any]:
     """Describe what all trials of a study have in common, by plain values."""
     training = job.settings.training
-    searched = {SECTION + param.key: str(param) for param in job.space}
+    searched = {SECTION + param.key: f"searched in {param}" for param in job.space}
     shared: dict[str, Any] = {"pruning": job.plan.prune}
     if SECTION + "base_model" not in searched:
-        hub = job.settings.hub
-        token = None if hub.token is None else hub.token.get_secret_value()
-        shared["base model"] = find_base_model(training.base_model, revision=hub.base_model_revision, token=token).sha256
+        shared["base model"] = base_model_of(job.settings, training.base_model).sha256
     identity = {**identity_of(job.dataset, training), **shared, **searched}
     return {key: value for key, value in identity.items() if key not in _FREE}
 
@@ -149,7 +171,9 @@ class _Sweep:
             yield from self._trial(trial, resumed=True)
         while True:
             if job.stop():
-                raise TrainingStopped(f"Stopped after {self._ended():,} of {self.plan.trials:,} trials; all is saved.")
+                raise TrainingStopped(
+                    f"Stopped after {self._ended():,} of {self.plan.trials:,} trials; all is saved.", self.job.next_step
+                )
             begun = self.study.begin(self.plan.place, job.folder.place, self.plan.trials)
             if begun is None:
                 break
@@ -208,7 +232,7 @@ class _Sweep:
                         case Resumed():
                             outcome.best = event.best
                             # the process may have been killed between the evaluation and the end of the trial
-                            self._give_up_hopeless(trial, outcome)
+                            self._give_up_hopeless(trial, round(WHOLE * event.step / steps), outcome)
                         case Evaluated():
                             outcome.best = event.value if event.improved else outcome.best
                             self._judge(trial, event, round(WHOLE * event.step / steps), outcome)
@@ -217,22 +241,36 @@ class _Sweep:
                     yield Trained(trial.number, event)
             except LossNotFinite as error:
                 outcome.give_up(f"diverged: {error.message}")
+            except ModelError as error:
+                if not self._own_fault(trial):
+                    raise
+                outcome.give_up(f"can't be trained: {error.message}")
             except TrainingStopped as error:
-                raise TrainingStopped(f"Trial {trial.name}: {error.message}") from error
+                raise TrainingStopped(f"Trial {trial.name}: {error.message}", self.job.next_step) from error
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
                 outcome.give_up(f"out of memory: {str(error).splitlines()[0]}")
 
+    def _own_fault(self, trial: TrialRecord) -> bool:
+        """Say whether a model that can't be built comes from what was chosen for the trial."""
+        # one that was there before the first trial and is gone now is missed by others too: such a trial goes on some day
+        base_model_of(self.job.settings, with_params(self.job.settings, trial.params).training.base_model)
+        return not trial.params.keys().isdisjoint(BUILDS)
+
     def _judge(self, trial: TrialRecord, event: Evaluated, share: int, outcome: _Outcome) -> None:
         if event.value == event.value:
             self.study.report(trial, share, event.value)
-        self._give_up_hopeless(trial, outcome)
+        self._give_up_hopeless(trial, share, outcome)
 
-    def _give_up_hopeless(self, trial: TrialRecord, outcome: _Outcome) -> None:
-        if self.plan.prune and self.study.hopeless(trial):
-            share = max(self.study.read(trial).reports)
-            outcome.give_up(f"fell behind after {share / WHOLE:.0%} of its run")
+    def _give_up_hopeless(self, trial: TrialRecord, share: int, outcome: _Outcome) -> None:
+        """Give a trial up if it falls behind by what was reported of it so far."""
+        if not self.plan.prune:
+            return
+        # a process that was killed before it saved may have reported more: that is judged when the run comes there again
+        reports = {at: value for at, value in self.study.read(trial).reports.items() if at <= share}
+        if self.study.hopeless(reports):
+            outcome.give_up(f"fell behind after {max(reports) / WHOLE:.0%} of its run")
 
     def _run_job(self, trial: TrialRecord, run: RunFolder) -> TrainingJob:
         job = self.job
@@ -302,6 +340,8 @@ class _Sweep:
         else:
             yield from self._write_model(best)
             model = job.folder.model
+        if not elsewhere:
+            job.folder.keep(replace(self.plan, concluded=self.plan.trials))
         yield SweepFinished(job.folder.path, job.metric, ranked(records, job.metric), self.study.importances(), model)
 
     def _write_model(self, best: TrialRecord) -> Iterator[SweepEvent]:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-# under which a study keeps what its trials have in common
-_IDENTITY = "emotions sweep"
+# before the place of a participant: under it a study keeps what that one's trials have in common
+_IDENTITY = "emotions sweep "
 # with fewer complete trials the shares would be noise
 IMPORTANCE_TRIALS = 4
 
@@ -129,28 +129,64 @@ class SweepStudy:
             connection.remove_session()
             connection.engine.dispose()
 
-    def agree(self, identity: Mapping[str, Any]) -> None:
-        """Take part in the study only with what its other trials have in common, or say it first.
+    def agree(self, place: str, identity: Mapping[str, Any]) -> None:
+        """Take part in the study only with what its other trials have in common.
+
+        Each participant says what its trials have in common, and then looks what the others have said: of two that begin at once
+        the later one sees the other's word. Who differs takes its own back; two that differ and see each other both do. Once
+        there are trials only the words of those that ran them count: whoever differs from these is about to take its own back, or
+        was killed before it could.
 
         Args:
+            place: Which sweep folder takes part.
             identity: Data, fixed settings and search space, as plain values by name.
 
         Raises:
             TrainingError: There are differences; all are listed. Or the study is no sweep's.
             StorageError: The database can't be used.
         """
-        with self.storage.errors():
-            if _IDENTITY not in self._study.user_attrs and not self._study.get_trials(deepcopy=False):
-                self._study.set_user_attr(_IDENTITY, json.dumps(identity, sort_keys=True))
-            # read again: another machine may have been faster
-            kept = self._study.user_attrs.get(_IDENTITY)
-        if kept is None:
+        said = self._identities()
+        if not said and self.records():
             raise TrainingError(f"The study '{self.name}' in '{self.storage}' is no sweep.", "Choose another --study.")
-        if found := differences(json.loads(kept), identity):
+        joins = place not in said
+        if joins:
+            self._say(place, identity)
+            said = self._identities()
+            ran = {trial.place for trial in self.records()}
+            others = {other: words for other, words in said.items() if other in ran} or said
+        else:
+            # it has agreed with them before
+            others = {place: said[place]}
+        different = {key: phrase for words in others.values() for key, phrase in differences(words, identity).items()}
+        if different:
+            if joins:
+                self.withdraw(place)
             raise TrainingError(
-                f"The sweep can't go on with other settings, data or parameters: {'; '.join(found.values())}.",
+                f"The sweep can't go on with other settings, data or parameters: {'; '.join(different.values())}.",
                 "Give what it began with, or begin another sweep with another --output and --study.",
             )
+
+    def withdraw(self, place: str) -> None:
+        """Take back what a participant without trials has said.
+
+        Raises:
+            StorageError: The database can't be used.
+        """
+        if place in self._identities():
+            self._say(place, None)
+
+    def _say(self, place: str, identity: Mapping[str, Any] | None) -> None:
+        with self.storage.errors():
+            self._study.set_user_attr(_IDENTITY + place, None if identity is None else json.dumps(identity, sort_keys=True))
+
+    def _identities(self) -> dict[str, Any]:
+        with self.storage.errors():
+            said = self._study.user_attrs
+        return {
+            key.removeprefix(_IDENTITY): json.loads(value)
+            for key, value in said.items()
+            if key.startswith(_IDENTITY) and value is not None
+        }
 
     def records(self) -> list[TrialRecord]:
         """Return all trials by number.
@@ -243,14 +279,17 @@ class SweepStudy:
             with self.storage.errors():
                 self._database.set_trial_intermediate_value(trial.id, share, value)
 
-    def hopeless(self, trial: TrialRecord) -> bool:
+    def hopeless(self, reports: Reports) -> bool:
         """Say whether a trial falls behind those that are complete, see :func:`emotions_cli.sweep.pruning.falls_behind`.
+
+        Args:
+            reports: Of the trial, up to where it stands.
 
         Raises:
             StorageError: The database can't be used.
         """
         others = [other.reports for other in self.records() if other.state is State.COMPLETE]
-        return falls_behind(self.read(trial).reports, others, lower_is_better=self.metric in LOWER_IS_BETTER)
+        return falls_behind(reports, others, lower_is_better=self.metric in LOWER_IS_BETTER)
 
     def spent(self, trial: TrialRecord, seconds: float) -> None:
         """Keep how long a trial ran.

@@ -127,6 +127,7 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int, 
         ModelError: The folder can't be loaded, has no fast tokenizer, or reads fewer tokens than ``max_length``.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoTokenizer
     from transformers.utils import logging
 
@@ -147,7 +148,7 @@ def build_model(base: BaseModel, labels: LabelSet, task: Task, max_length: int, 
         model = _load(base, config, pooled_before)
         if pooled != pooled_before:
             model = _with_other_head(model, config, pooled)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"Base model '{base.name}' can't be loaded: {reason}", "Choose an encoder such as MiniLM or BERT."

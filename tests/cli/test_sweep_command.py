@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,24 @@ def test_sweep_predict_train_again(emotions: Emotions, tiny_base: Path, easy_dat
     changed = emotions("sweep", "--resume", "-o", "swept", "--epochs", "2")
     assert changed.exit_code == 1
     assert "training.epochs was 1 and is 2" in changed.stderr
+    unpruned = emotions("sweep", "--resume", "-o", "swept", "--no-prune")
+    assert unpruned.exit_code == 2
+    assert "--no-prune: the sweep in 'swept' gives up trials that fall behind" in unpruned.stderr
     none_left = emotions("sweep", "--resume")
     assert none_left.exit_code == 1
     assert "There is no unfinished sweep in 'runs'" in none_left.stderr
+
+    # nor where it was concluded; one that was extended since and cut off there is unfinished again
+    Path("runs").mkdir()
+    Path("swept").rename("runs/swept")
+    assert "There is no unfinished sweep" in emotions("sweep", "--resume").stderr
+    folder = SweepFolder(Path("runs/swept"))
+    folder.keep(replace(folder.plan(), trials=4))
+    extended = emotions("sweep", "--resume")
+    assert extended.exit_code == 0, extended.stderr
+    assert "going on with runs/swept" in extended.stderr
+    assert "4 trials, 3 of them done" in extended.stderr
+    assert "There is no unfinished sweep" in emotions("sweep", "--resume").stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no signals for one process on Windows")
@@ -111,7 +127,8 @@ def test_signals_save_and_the_same_command_goes_on(tiny_base: Path, easy_data: P
         rest = process.communicate(timeout=10)[1]
         assert process.returncode == 75, rest
     assert re.search(
-        r"Error: Trial 0000: Stopped after step [\d,]+ of [\d,]+; all is saved\.\n  → Go on: the same command and --resume\.",
+        r"Error: Trial 0000: Stopped after step [\d,]+ of [\d,]+; all is saved\.\n"
+        r"  → Go on: emotions sweep --resume --output runs/swept\n",
         rest,
     )
     assert "Traceback" not in rest
@@ -155,6 +172,8 @@ def test_two_machines_share_a_study(emotions: Emotions, tiny_base: Path, easy_da
         else:
             assert f"the best trial, {best['trial']}, was run at" in results[name].stderr
             assert "its model is written there" in results[name].stderr
+
+    assert not any(SweepFolder(Path(name)).unfinished for name in places)
 
     # a third one with other data or parameters does not join
     stranger = emotions(*_arguments(tiny_base, easy_data, *shared, "-o", "third", epochs=2))
@@ -203,11 +222,12 @@ def test_a_database_that_is_not_there_is_an_error(emotions: Emotions, tiny_base:
 def test_a_password_is_asked_for_again(emotions: Emotions, tiny_base: Path, easy_data: Path) -> None:
     storage = StudyStorage.at("oracle://me:s3cret@host/db")
     SweepFolder(Path("x")).keep(SweepPlan("x", ("training.batch_size=6,9",), 9, True, storage.shown))
-    again = emotions("sweep", "--resume", "-o", "x", "--data", easy_data, "--base-model", tiny_base)
+    resume = ["sweep", "--resume", "-o", "x", "--data", easy_data, "--base-model", tiny_base, "--set", "training.max_length=48"]
+    again = emotions(*resume)
     assert again.exit_code == 1
     assert "The password of oracle://me:***@host/db was not kept." in again.stderr
     assert "--storage URL" in again.stderr
-    given = emotions("sweep", "--resume", "-o", "x", "--data", easy_data, "--base-model", tiny_base, "--storage", storage.url)
+    given = emotions(*resume, "--storage", storage.url)
     assert "is not installed" in given.stderr
     assert "s3cret" not in again.stderr + given.stderr
 

@@ -47,7 +47,7 @@ def run(plan: dict[str, Any], place: list[Any] | None) -> bool:
     pid = os.fork()
     if pid == 0:
         try:
-            job = job_of(Path(plan["base"]), Path(plan["data"]), Path(plan["folder"]))
+            job = job_of(Path(plan["base"]), Path(plan["data"]), Path(plan["folder"]), **plan["options"])
             if place is not None:
                 kill_at(*place)
             searched(job)

@@ -33,15 +33,17 @@ def job_of(
     prune: bool = True,
     storage: str | None = None,
     study: str = "study",
+    checkpoint_steps: int = 0,
     **training: object,
 ) -> SweepJob:
     """Put a job together; it goes on where the folder holds a sweep."""
     place = SweepFolder(folder)
     given = None if storage is None else StudyStorage.at(storage)
     plan = place.plan() if place.begun else SweepPlan(study, tuple(params), trials, prune, given and given.shown)
+    settings = tiny_settings(base, **{**RECIPE, **training})
     return SweepJob(
         load_split(data),
-        tiny_settings(base, **{**RECIPE, **training}),
+        settings.model_copy(update={"checkpoints": settings.checkpoints.model_copy(update={"steps": checkpoint_steps})}),
         parse_space(params),
         plan,
         place,

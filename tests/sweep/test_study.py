@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier, get_ident
+from typing import Any
 
 import optuna
 import pytest
@@ -112,7 +118,96 @@ def test_a_study_of_something_else_is_left_alone(tmp_path: Path) -> None:
     theirs = optuna.create_study(storage=StudyStorage.in_file(tmp_path / "study.db").connect(), study_name="study")
     theirs.add_trial(optuna.trial.create_trial(value=1.0))
     with opened(tmp_path / "study.db") as study, pytest.raises(TrainingError, match="is no sweep"):
-        study.agree({"data": "x"})
+        study.agree("here", {"data": "x"})
+
+
+def test_who_differs_from_earlier_participants_leaves_no_word(tmp_path: Path) -> None:
+    with opened(tmp_path / "study.db") as one, opened(tmp_path / "study.db") as other:
+        one.agree("one", {"data": "x", "space": "searched in 1,2"})
+        with pytest.raises(TrainingError, match=r"data was x and is y; space was searched in 1,2 and is 1\."):
+            other.agree("other", {"data": "y", "space": "1"})
+        other.agree("other", {"data": "x", "space": "searched in 1,2"})
+        # nor is a word ever another one
+        with pytest.raises(TrainingError, match="data was x and is y"):
+            one.agree("one", {"data": "y", "space": "searched in 1,2"})
+        one.agree("one", {"data": "x", "space": "searched in 1,2"})
+
+
+def test_a_process_that_was_killed_before_it_looked_is_in_nobody_s_way(tmp_path: Path) -> None:
+    with opened(tmp_path / "study.db") as one, opened(tmp_path / "study.db") as killed, opened(tmp_path / "study.db") as third:
+        one.agree("one", {"data": "x"})
+        killed._say("killed", {"data": "y"})
+        one.agree("one", {"data": "x"})
+        assert one.begin("one", "one", 9) is not None
+        third.agree("third", {"data": "x"})
+        with pytest.raises(TrainingError, match="data was x and is y"):
+            third.agree("fourth", {"data": "y"})
+
+
+@pytest.mark.parametrize("words", [("x", "y"), ("x", "x")])
+def test_of_machines_that_join_at_the_same_time_no_two_differ(words: tuple[str, str], tmp_path: Path) -> None:
+    # each has said its word before any looks, and has looked before any takes it back
+    spoken, both_looked = Barrier(2), Barrier(2)
+
+    def join(word: str) -> bool:
+        with opened(tmp_path / f"{'-'.join(words)}.db") as study:
+            say = study._say
+
+            def slowly(place: str, identity: Mapping[str, Any] | None) -> None:
+                if identity is None:
+                    both_looked.wait(20)
+                say(place, identity)
+                if identity is not None:
+                    spoken.wait(20)
+
+            study._say = slowly  # type: ignore[method-assign]
+            try:
+                study.agree(word + str(get_ident()), {"data": word})
+            except TrainingError:
+                return False
+            return True
+
+    with opened(tmp_path / f"{'-'.join(words)}.db"), ThreadPoolExecutor(2) as pool:
+        joined = list(pool.map(join, words))
+    assert joined == ([True, True] if words[0] == words[1] else [False, False])
+
+
+def test_processes_that_join_at_once_agree(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    with opened(path):
+        pass
+    code = """
+import sys, time
+from pathlib import Path
+from emotions_cli.errors import TrainingError
+from emotions_cli.sweep import StudyStorage, parse_space
+from emotions_cli.sweep.study import SweepStudy
+space = parse_space(["training.batch_size=8..64"])
+with SweepStudy.opened(StudyStorage.in_file(Path(sys.argv[1])), "study", "nll", space, 3) as study:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for attempt in range(10):
+        try:
+            study.agree(f"{sys.argv[2]}{attempt}", {"data": sys.argv[2]})
+        except TrainingError:
+            print("no", flush=True)
+        else:
+            print("yes", flush=True)
+            break
+"""
+    options: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(path), word], **options) for word in "xy"]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=60)[0].split() for process in processes]
+    assert sum("yes" in answer for answer in answers) <= 1
+    with opened(path) as study:
+        assert len({identity["data"] for identity in study._identities().values()}) == sum("yes" in answer for answer in answers)
 
 
 def test_a_password_is_neither_shown_nor_repeated() -> None:

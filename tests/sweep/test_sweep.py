@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any
 import pytest
 import torch
 from conftest import untraced
-from sweeping import job_of, records_of, results_of, searched, tracker_of
+from sweeping import PARAMS, job_of, records_of, results_of, searched, tracker_of
 
-from emotions_cli.errors import TrainingError, TrainingStopped
+from emotions_cli.errors import ModelError, TrainingError, TrainingStopped
+from emotions_cli.settings.model import WandbSettings
 from emotions_cli.settings.sources import resolve
 from emotions_cli.sweep import (
     Concluding,
@@ -33,7 +35,9 @@ from emotions_cli.sweep import (
     TrialEnded,
     sweep,
 )
+from emotions_cli.sweep.space import with_params
 from emotions_cli.sweep.study import best_of
+from emotions_cli.tracking import Ending
 from emotions_cli.training import Evaluated, Finishing, Step, TrainingJob, train
 from emotions_cli.training.run_folder import RunFolder
 
@@ -55,6 +59,15 @@ def undisturbed(dropping_base: Path, easy_data: Path, tmp_path_factory: pytest.T
     return job
 
 
+def _kill_at(places: list[list[object]], folder: Path, base: Path, data: Path, **options: object) -> None:
+    """Sweep in processes that kill themselves, one after the other, and in one more to the end."""
+    plan = {"folder": str(folder), "base": str(base), "data": str(data), "places": places, "options": options}
+    command = [sys.executable, str(Path(__file__).with_name("killed_sweep.py")), json.dumps(plan)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=untraced())
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"killed": places, "finished": True}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no fork on Windows")
 def test_a_sweep_that_is_killed_anywhere_ends_as_if_nothing_had_happened(
     undisturbed: SweepJob, dropping_base: Path, easy_data: Path, tmp_path: Path
@@ -72,11 +85,7 @@ def test_a_sweep_that_is_killed_anywhere_ends_as_if_nothing_had_happened(
         ["SweepStudy.end", "return", 1],
         ["write_page", "call", 2],
     ]
-    plan = {"folder": str(folder), "base": str(dropping_base), "data": str(easy_data), "places": places}
-    command = [sys.executable, str(Path(__file__).with_name("killed_sweep.py")), json.dumps(plan)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=untraced())
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == {"killed": places, "finished": True}
+    _kill_at(places, folder, dropping_base, easy_data)
 
     job = job_of(dropping_base, easy_data, folder)
     assert results_of(job) == results_of(undisturbed)
@@ -106,8 +115,9 @@ def test_a_stop_saves_the_running_trial_and_the_sweep_goes_on_with_it(
         newest = told[-1] if told else None
         return isinstance(newest, Trained) and newest.number == 1 and isinstance(newest.event, Step) and newest.event.number == 2
 
-    with pytest.raises(TrainingStopped, match=r"Trial 0001: Stopped after step 2 of \d+; all is saved"):
+    with pytest.raises(TrainingStopped, match=r"Trial 0001: Stopped after step 2 of \d+; all is saved") as raised:
         told.extend(sweep(replace(job, stop=asked)))
+    assert raised.value.hint == f"Go on: emotions sweep --resume --output {job.folder}"
     again = job_of(dropping_base, easy_data, tmp_path / "sweep")
     began = [event for event in searched(again) if isinstance(event, TrialBegan)]
     assert [(event.number, event.resumed) for event in began] == [(1, True), (2, False), (3, False), (4, False), (5, False)]
@@ -134,15 +144,52 @@ def test_only_the_best_and_the_running_trial_have_checkpoints(dropping_base: Pat
     assert len(list((tmp_path / "sweep" / "trials").glob("*/metrics.jsonl"))) == 4
 
 
-def test_trials_that_fall_behind_are_given_up(dropping_base: Path, easy_data: Path, tmp_path: Path) -> None:
-    params = ["training.learning_rate=1e-6..2e-2:log", "training.batch_size=6,9"]
-    job = job_of(dropping_base, easy_data, tmp_path / "pruned", params=params, trials=8)
-    searched(job)
+@pytest.fixture(scope="module")
+def pruning(dropping_base: Path, easy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepJob, dict[str, Ending]]:
+    """A sweep of which some trials fall behind, and what the trackers of the trials were told in the end."""
+    endings: dict[str, Ending] = {}
+    job = job_of(dropping_base, easy_data, tmp_path_factory.mktemp("pruned") / "sweep", **PRUNED)
+    searched(replace(job, tracker=_listening(endings)))
+    return job, endings
+
+
+PRUNED: dict[str, Any] = {"params": ["training.learning_rate=1e-6..2e-2:log", "training.batch_size=6,9"], "trials": 8}
+
+
+class _Listener:
+    """A tracker that also keeps how its run ended."""
+
+    def __init__(self, real: Any, keep: Callable[[Ending], None]) -> None:
+        self._real = real
+        self._keep = keep
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def finish(self, ending: Ending) -> None:
+        self._keep(ending)
+        self._real.finish(ending)
+
+
+def _listening(endings: dict[str, Ending]) -> Callable[[RunFolder, WandbSettings], Any]:
+    def tracked(run: RunFolder, wandb: WandbSettings) -> Any:
+        return _Listener(tracker_of(run, wandb), lambda ending: endings.update({run.path.name: ending}))
+
+    return tracked
+
+
+def test_trials_that_fall_behind_are_given_up(
+    pruning: tuple[SweepJob, dict[str, Ending]], dropping_base: Path, easy_data: Path, tmp_path: Path
+) -> None:
+    job, endings = pruning
     pruned = [trial for trial in records_of(job) if trial.state is State.PRUNED]
     assert pruned
     assert all(max(trial.reports) < 1000 for trial in pruned)
     assert "fell behind after 50% of its run" in {trial.note for trial in pruned}
-    whole = job_of(dropping_base, easy_data, tmp_path / "whole", params=params, trials=8, prune=False)
+    # nothing went wrong in them
+    assert len(endings) == 8
+    assert set(endings.values()) == {Ending.DONE}
+    whole = job_of(dropping_base, easy_data, tmp_path / "whole", **PRUNED, prune=False)
     searched(whole)
     assert {trial.state for trial in records_of(whole)} == {State.COMPLETE}
     # the same values up to the first that was given up
@@ -150,13 +197,37 @@ def test_trials_that_fall_behind_are_given_up(dropping_base: Path, easy_data: Pa
     assert [t.params for t in records_of(job)[: first + 1]] == [t.params for t in records_of(whole)[: first + 1]]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no fork on Windows")
+def test_a_trial_that_is_killed_while_it_is_given_up_is_given_up_all_the_same(
+    pruning: tuple[SweepJob, dict[str, Ending]], dropping_base: Path, easy_data: Path, tmp_path: Path
+) -> None:
+    first = next(trial.number for trial in records_of(pruning[0]) if trial.state is State.PRUNED)
+    places: list[list[object]] = [
+        # reported, but its last checkpoint is of a step before
+        ["_Outcome.give_up", "return", 1],
+        # saved, not ended
+        ["SweepStudy.end", "call", 1],
+        # given up by what was reported, not ended
+        ["_Outcome.give_up", "return", 1],
+    ]
+    _kill_at(places, tmp_path / "sweep", dropping_base, easy_data, **PRUNED, checkpoint_steps=1)
+    job = job_of(dropping_base, easy_data, tmp_path / "sweep", **PRUNED)
+    assert results_of(job) == results_of(pruning[0])
+    assert records_of(job)[first].note.startswith("fell behind after")
+
+
 def test_trials_that_diverge_count_as_given_up(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
     job = job_of(tiny_base, easy_data, tmp_path / "sweep", params=["training.learning_rate=1e-3,1e30"], trials=6)
-    searched(job)
-    by_rate = {trial.params["learning_rate"]: trial for trial in records_of(job)}
+    endings: dict[str, Ending] = {}
+    searched(replace(job, tracker=_listening(endings)))
+    by_rate = {trial.params["learning_rate"]: trial for trial in reversed(records_of(job))}
     assert by_rate[1e-3].state is State.COMPLETE
     assert by_rate[1e30].state is State.PRUNED
     assert "diverged: The" in " ".join(trial.note for trial in records_of(job))
+    assert endings == {
+        by_rate[1e-3].name: Ending.DONE,
+        **{trial.name: Ending.FAILED for trial in records_of(job) if trial.note.startswith("diverged")},
+    }
 
     alone = job_of(tiny_base, easy_data, tmp_path / "alone", params=["training.learning_rate=1e30,1e31"], trials=2)
     with pytest.raises(TrainingError, match="No trial of 'study' came to its end"):
@@ -201,6 +272,48 @@ def test_a_trial_without_enough_memory_counts_as_given_up(tiny_base: Path, easy_
     assert State.COMPLETE in {trial.state for trial in others}
 
 
+def test_a_trial_whose_model_can_t_be_built_counts_as_given_up(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    params = ["training.max_length=48,128"]
+    job = job_of(tiny_base, easy_data, tmp_path / "sweep", params=params, trials=5, epochs=1)
+    searched(job)
+    trials = records_of(job)
+    by_length = {trial.params["max_length"]: trial for trial in trials}
+    assert by_length[48].state is State.COMPLETE
+    assert by_length[128].state is State.PRUNED
+    assert "can't be trained: Base model" in " ".join(trial.note for trial in trials)
+    assert "reads at most 64 tokens, not 128" in " ".join(trial.note for trial in trials)
+
+    # one of two that can't be read at all
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_base, broken)
+    (broken / "model.safetensors").write_bytes(b"no weights")
+    params = [f"training.base_model={broken},{tiny_base}"]
+    job = job_of(tiny_base, easy_data, tmp_path / "some", params=params, trials=4, epochs=1)
+    searched(job)
+    assert {(trial.params["base_model"] == str(broken), trial.state) for trial in records_of(job)} == {
+        (True, State.PRUNED),
+        (False, State.COMPLETE),
+    }
+
+
+@pytest.mark.parametrize(
+    ("params", "training", "said"),
+    [
+        (["training.batch_size=6,9"], {"max_length": 128}, "reads at most 64 tokens, not 128"),
+        (["training.max_length=96..128"], {}, "reads at most 64 tokens, not 96"),
+        (["training.base_model=/nope,{base}"], {}, r"--param training\.base_model: Base model folder '/nope' is not there"),
+        (["training.batch_size=6,9"], {"teachers": ["/nope"]}, "/nope"),
+    ],
+)
+def test_what_no_trial_could_be_trained_with_ends_a_sweep_before_it_begins(
+    params: list[str], training: dict[str, Any], said: str, tiny_base: Path, easy_data: Path, tmp_path: Path
+) -> None:
+    params = [param.format(base=tiny_base) for param in params]
+    with pytest.raises(ModelError, match=said):
+        searched(job_of(tiny_base, easy_data, tmp_path / "sweep", params=params, **training))
+    assert not (tmp_path / "sweep").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -208,9 +321,13 @@ def test_a_trial_without_enough_memory_counts_as_given_up(tiny_base: Path, easy_
         ({"patience": 1}, "training.patience was 0 and is 1"),
         (
             {"params": ["training.learning_rate=1e-4..1e-2:log"]},
-            "training.learning_rate was 0.0001..0.02:log and is 0.0001..0.01:log",
+            r"training.learning_rate was searched in 0.0001..0.02:log and is searched in 0.0001..0.01:log",
         ),
-        ({"params": ["training.learning_rate=1e-4..2e-2:log"]}, "training.batch_size was 6,9 and is 6"),
+        ({"params": ["training.learning_rate=1e-4..2e-2:log"]}, r"training.batch_size was searched in 6,9 and is 6[;.]"),
+        (
+            {"params": [*PARAMS, "training.schedule=linear,cosine"]},
+            r"training.schedule was linear and is searched in linear,cosine\.",
+        ),
     ],
 )
 def test_other_settings_or_parameters_are_refused(
@@ -291,6 +408,29 @@ def test_an_earlier_sweep_is_replaced_by_force_alone(
     assert len(records_of(anew)) == 1
 
 
+def test_a_sweep_with_trials_in_a_shared_study_is_not_replaced(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    recipe: dict[str, Any] = {"params": ["training.batch_size=6,9"], "trials": 2, "epochs": 1, "storage": storage}
+    first = job_of(tiny_base, easy_data, tmp_path / "sweep", **recipe)
+    searched(first)
+    before = sorted(tmp_path.rglob("*"))
+    anew = replace(first, begin=True, force=True, plan=SweepPlan("study", first.plan.params, 3, True, storage))
+    with pytest.raises(TrainingError, match=r"The study 'study' in .* has trials already") as raised:
+        next(sweep(anew))
+    assert "Choose another --study" in raised.value.hint
+    assert sorted(tmp_path.rglob("*")) == before
+    assert len(records_of(first)) == 2
+
+    # one that began no trial yet leaves nothing there, other settings or not
+    empty = replace(first, folder=SweepFolder(tmp_path / "other"), plan=replace(first.plan, study="theirs", place="other"))
+    with closing(sweep(empty)) as events:
+        next(events)
+    other = replace(anew, plan=replace(anew.plan, study="theirs"), folder=empty.folder)
+    other = replace(other, settings=with_params(other.settings, {"epochs": 2}))
+    searched(other)
+    assert {trial.place for trial in records_of(other)} == {other.plan.place}
+
+
 def test_a_folder_is_one_process_s(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:
     job = job_of(tiny_base, easy_data, tmp_path / "sweep")
     with job.folder.held(), pytest.raises(TrainingError, match="is being trained by another process"):
@@ -309,6 +449,32 @@ def test_a_plan_that_can_t_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text("{", encoding="utf-8")
     with pytest.raises(TrainingError, match="can't be read"):
         folder.plan()
+
+
+def test_the_newest_sweep_with_trials_to_come_is_the_unfinished_one(tmp_path: Path) -> None:
+    def newest() -> str | None:
+        found = SweepFolder.newest_unfinished(tmp_path)
+        return found and found.path.name
+
+    assert newest() is None
+    folder = SweepFolder(tmp_path / "sweep")
+    folder.path.mkdir()
+    plan = SweepPlan("name", (), 20, True)
+    folder.keep(plan)
+    assert newest() == "sweep"
+    # also where another machine has the model
+    folder.keep(replace(plan, concluded=20))
+    assert newest() is None
+    folder.keep(replace(plan, concluded=20, trials=40))
+    (folder.path / "model").mkdir()
+    (folder.path / "model" / "emotions.json").write_text("{}", encoding="utf-8")
+    assert newest() == "sweep"
+    with folder.held():
+        assert newest() is None
+    folder.keep(replace(plan, concluded=20, trials=10))
+    assert newest() is None
+    (folder.path / "sweep.json").write_text("{", encoding="utf-8")
+    assert newest() is None
 
 
 def test_a_password_is_written_nowhere(tiny_base: Path, easy_data: Path, tmp_path: Path) -> None:

@@ -125,6 +125,9 @@ def test_a_directory_is_a_base_model_when_it_has_a_config(tiny_base: Path, tmp_p
 def test_a_model_that_can_not_be_loaded_is_named(tiny_base: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(tiny_base, broken)
+    (broken / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ModelError, match="can't be loaded"):
+        build_model(find_base_model(str(broken)), LABELS, Task.SINGLE_LABEL, 48)
     (broken / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="can't be loaded"):
         build_model(find_base_model(str(broken)), LABELS, Task.SINGLE_LABEL, 48)
