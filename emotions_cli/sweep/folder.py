@@ -28,7 +28,7 @@ from typing import Any
 from emotions_cli.errors import TrainingError
 from emotions_cli.models.ref import MODEL_FOLDER
 from emotions_cli.streams.atomic import storage_errors, whole_file
-from emotions_cli.training.run_folder import LOCK, RunFolder
+from emotions_cli.training.run_folder import LOCK, SWEEP_FILE, RunFolder
 
 FORMAT_VERSION = 1
 
@@ -226,7 +226,7 @@ class SweepFolder:
 
     @property
     def _plan(self) -> Path:
-        return self.path / "sweep.json"
+        return self.path / SWEEP_FILE
 
     @property
     def _old_model(self) -> Path:
