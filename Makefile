@@ -27,7 +27,7 @@ test: $(VENV)/installed-dev
 	ruff check .
 	ruff format --check .
 	mypy
-	python -m pytest --cov
+	python -m pytest --cov --numprocesses auto --maxprocesses 4 --dist worksteal
 
 format: $(VENV)/installed-dev
 	ruff check --fix .
