@@ -58,7 +58,7 @@ def test_it_answers_its_probes(builtin: Bundle, precision: str) -> None:
 def test_training_starts_from_the_very_model(builtin: Bundle) -> None:
     model, _ = build_model(find_base_model(BUILTIN), builtin.labels, builtin.manifest.task, builtin.manifest.max_length)
     encoder = builtin.encoder()
-    tokens = encoder.encode([probe.text for probe in builtin.manifest.probes])
+    tokens = encoder.table([probe.text for probe in builtin.manifest.probes])
     scores = probabilities(logits_of(model, encoder, tokens), builtin.manifest.task, builtin.manifest.temperature)
     for row, probe in zip(scores, builtin.manifest.probes, strict=True):
         assert row == pytest.approx(probe.scores, abs=PROBE_TOLERANCE)

@@ -184,14 +184,14 @@ def test_all_is_passed_on_in_order() -> None:
     assert tracker.state() == {"id": "abc"}
 
 
-def test_a_tracker_that_fails_is_left_alone_and_that_is_said_once() -> None:
+def test_a_tracker_that_fails_is_told_of_the_end_alone_and_that_is_said_once() -> None:
     listener = Listener(fails_at=3)
     tracker = BackgroundTracker(listener, "X")
     tracker.start({}, {})
     for step in range(1, 10):
         tracker.log(step, {})
     tracker.finish(Ending.DONE)
-    assert listener.heard == ["start", 1, 2]
+    assert listener.heard == ["start", 1, 2, Ending.DONE]
     (problem,) = tracker.problems()
     assert problem == "X takes no more: the network is gone. Training goes on; the run's folder has everything."
 
